@@ -1,0 +1,254 @@
+/*
+ * nvmmu formats: NVIDIA's GPU page tables as words. Encodes and decodes entries, walks tables in memory, turns a
+ * range of addresses into extents of physical memory. Stateless: it reads tables through memory windows that the
+ * caller gives, and never outside them; it works the same on a simulated GPU's memory and on a memory image.
+ *
+ * Units. Virtual and physical addresses and sizes are bytes; ranges exclude their end.
+ * Levels are named as NVIDIA does: PD0 is the lowest directory, LPT the table of big-page entries, SPT the table
+ * of 4 KiB entries. Entries are little-endian 64-bit words; at PD0 of Pascal and later two of them, low word first.
+ *
+ * Facts: NVIDIA open-gpu-doc (gp100-mmu-format, gv100/tu104/ga100 dev_mmu), Linux 7.2 nvkm/subdev/mmu.
+ */
+#ifndef NVMMU_FORMAT_H
+#define NVMMU_FORMAT_H
+
+#include <gpuvm/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Where memory is, seen from the GPU. The values are those of a page table entry's aperture field. */
+enum nvmmu_aperture {
+    NVMMU_VRAM = 0,
+    NVMMU_PEER = 1, /* another GPU's VRAM */
+    NVMMU_HOST = 2, /* system memory, coherent (snooped) */
+    NVMMU_NCOH = 3, /* system memory, not coherent */
+};
+
+/* ---- formats and chips -------------------------------------------------------------------------------- */
+
+/* What a page size may be used for (nvkm's page flags). */
+#define NVMMU_PAGE_SPARSE (1u << 0)
+#define NVMMU_PAGE_VRAM   (1u << 1)
+#define NVMMU_PAGE_HOST   (1u << 2)
+#define NVMMU_PAGE_COMP   (1u << 3)
+
+struct nvmmu_page_size {
+    uint8_t shift; /* log2 of the bytes */
+    uint8_t flags; /* NVMMU_PAGE_* */
+};
+
+/* A page table format as one nouveau class drives it. Static and constant. */
+struct nvmmu_format;
+
+/* By nouveau's name of the class ("gp100", "gp10b", "gv100", "tu102") or of a chip that shares one ("ga100",
+ * "ga102", "ad102": the tu102 class without compression tags). NULL: unknown. */
+const struct nvmmu_format *nvmmu_format_find(const char *name);
+const char *nvmmu_format_name(const struct nvmmu_format *f);
+/* Bits of a virtual address. */
+unsigned nvmmu_format_va_bits(const struct nvmmu_format *f);
+/* The page sizes nouveau offers, largest first. Returns their number. */
+size_t nvmmu_format_pages(const struct nvmmu_format *f, const struct nvmmu_page_size **out);
+
+/* A chip: NV_PMC_BOOT_0 style id, names, the format of its MMU. */
+struct nvmmu_chip {
+    uint16_t chipset;
+    const char *name;   /* "GA102" */
+    const char *family; /* "Ampere" */
+    const struct nvmmu_format *format;
+};
+/* All chips known, ascending by id. Returns their number. */
+size_t nvmmu_chips(const struct nvmmu_chip **out);
+/* NULL: no such chip, or its format is not supported. */
+const struct nvmmu_chip *nvmmu_chip_find(unsigned chipset);
+
+/* ---- kinds: the storage layout of a page -------------------------------------------------------------- */
+
+/* The uncompressed kind of the same layout (the kind itself when it is plain). -EINVAL: nouveau refuses it. */
+int nvmmu_kind_uncompressed(const struct nvmmu_format *f, unsigned kind);
+/* "pitch", "generic", "Z16" …; NULL where it has no name here. */
+const char *nvmmu_kind_name(const struct nvmmu_format *f, unsigned kind);
+
+/* ---- entries ------------------------------------------------------------------------------------------ */
+
+/* The levels of all formats, leaf first. */
+enum nvmmu_level {
+    NVMMU_SPT = 0, /* 4 KiB entries */
+    NVMMU_LPT = 1, /* big-page entries */
+    NVMMU_PD0 = 2,
+    NVMMU_PD1 = 3,
+    NVMMU_PD2 = 4,
+    NVMMU_PD3 = 5,
+    NVMMU_PD4 = 6,
+};
+const char *nvmmu_level_name(enum nvmmu_level level);
+/* "pte" (a page at the smallest level), "spt", "lpt", "pd0" …, any case; -EINVAL: no such level in the format. */
+int nvmmu_level_find(const struct nvmmu_format *f, const char *name);
+
+/* Geometry of one level. */
+struct nvmmu_level_info {
+    enum nvmmu_level level;
+    uint8_t index_bits;  /* log2 of the entries of a table */
+    uint8_t shift;       /* log2 of the bytes of VA that one entry covers */
+    uint8_t entry_bytes; /* 8 or 16 */
+    uint16_t table_align;
+};
+/* Levels root first; LPT before SPT. Returns their number. */
+size_t nvmmu_format_levels(const struct nvmmu_format *f, const struct nvmmu_level_info **out);
+
+/* A page table entry that maps a page. */
+struct nvmmu_pte {
+    uint64_t addr; /* physical, a multiple of 4 KiB */
+    uint32_t comptag;
+    uint16_t kind;
+    uint8_t aperture; /* enum nvmmu_aperture */
+    uint8_t peer;     /* peer id, for NVMMU_PEER */
+    bool vol, priv, ro, atomic_disable, encrypted;
+};
+/* A pointer to a table. */
+struct nvmmu_pde {
+    uint64_t addr;
+    uint8_t aperture; /* enum nvmmu_aperture of the table's memory; never NVMMU_PEER */
+    bool present, vol, no_ats;
+};
+
+/*
+ * Encodes a page at `level` into out[0] (out[1] = 0, for PD0). -EINVAL: the level cannot hold a page, or a value
+ * (address, kind, tag, peer) does not fit its field, or two share bits.
+ */
+int nvmmu_pte_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pte *pte,
+                     uint64_t out[2]);
+/* Encodes a directory entry. `big` is the LPT at PD0 (elsewhere NULL), `next` the SPT or the next directory; NULL
+ * or not present: none. -EINVAL: not a directory level, or an address that does not fit. */
+int nvmmu_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
+                     const struct nvmmu_pde *next, uint64_t out[2]);
+
+/* What an entry is. */
+enum nvmmu_entry_state {
+    NVMMU_ENTRY_INVALID = 0,
+    NVMMU_ENTRY_PAGE,
+    NVMMU_ENTRY_TABLE,  /* directory: at least one table pointer */
+    NVMMU_ENTRY_SPARSE,
+    NVMMU_ENTRY_HIDDEN, /* LPT: no small entry below is valid */
+};
+struct nvmmu_entry {
+    enum nvmmu_entry_state state;
+    struct nvmmu_pte page;        /* PAGE */
+    struct nvmmu_pde big, next; /* TABLE: `big` the LPT at PD0, `next` the SPT or the next directory */
+};
+/* Decodes an entry; any word is taken. word[1] only matters at PD0. */
+void nvmmu_entry_decode(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
+                        struct nvmmu_entry *out);
+
+/* One named field of an entry, for people who read words. */
+struct nvmmu_field {
+    const char *name;
+    const char *text;   /* the value's meaning ("vram", "sparse"), or NULL: show the number */
+    uint64_t value;     /* addresses as bytes, everything else as it stands in the field */
+    uint8_t word;       /* 0 or 1 */
+    uint8_t high, low;  /* bits, inclusive */
+    bool is_address;
+};
+#define NVMMU_FIELDS_MAX 24
+/* Every field of the entry, bits no field covers but that are set included (named "unknown"), highest bit last.
+ * Returns their number, at most NVMMU_FIELDS_MAX. */
+size_t nvmmu_entry_fields(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
+                          struct nvmmu_field out[NVMMU_FIELDS_MAX]);
+
+/* ---- memory and spaces -------------------------------------------------------------------------------- */
+
+/* Memory the GPU addresses [base, base + size) of an aperture stand for. `cpu` is 8-byte aligned. */
+struct nvmmu_window {
+    uint64_t base, size;
+    void *cpu;
+    uint8_t aperture; /* enum nvmmu_aperture */
+};
+
+/* What a walk needs to know. The windows must outlive it. */
+struct nvmmu_space {
+    const struct nvmmu_format *format;
+    const struct nvmmu_window *windows;
+    size_t window_count;
+    uint64_t root;         /* address of the root directory */
+    uint8_t root_aperture; /* enum nvmmu_aperture */
+};
+
+/* Why an access faults; values of the fault buffer's type field (gv100 dev_fault). */
+enum nvmmu_fault {
+    NVMMU_FAULT_PDE = 0x00,      /* no table at some level (or outside every window) */
+    NVMMU_FAULT_PDE_SIZE = 0x01, /* an entry that its level cannot hold */
+    NVMMU_FAULT_PTE = 0x02,      /* entry not valid, or hidden */
+    NVMMU_FAULT_VA_LIMIT = 0x03, /* address above the VA bits */
+};
+const char *nvmmu_fault_name(enum nvmmu_fault fault);
+
+/* What is at an address. */
+enum nvmmu_state {
+    NVMMU_UNMAPPED = 0, /* an access faults */
+    NVMMU_MAPPED = 1,
+    NVMMU_SPARSE = 2, /* reads give zero, writes vanish */
+};
+
+/* One step down. */
+struct nvmmu_step {
+    enum nvmmu_level level;
+    uint8_t aperture;   /* of the table */
+    uint64_t table;     /* address of the table */
+    uint32_t index;
+    uint64_t word[2];
+    struct nvmmu_entry entry;
+};
+#define NVMMU_STEPS_MAX 7
+
+struct nvmmu_walk {
+    enum nvmmu_state state;
+    enum nvmmu_fault fault;  /* UNMAPPED */
+    enum nvmmu_level level;  /* level of the entry that decided */
+    unsigned shift;          /* log2 of the bytes that entry covers */
+    uint64_t pa;             /* MAPPED: address of the byte */
+    struct nvmmu_pte page;   /* MAPPED */
+    size_t step_count;
+    struct nvmmu_step step[NVMMU_STEPS_MAX];
+};
+/* Walks one address, level by level, and keeps every step. For people; nvmmu_translate() is for engines. */
+void nvmmu_walk(const struct nvmmu_space *s, uint64_t va, struct nvmmu_walk *out);
+
+/* The quick translation. `limit`: bytes from va to the end of the page (or of the hole that one entry makes). */
+struct nvmmu_translation {
+    enum nvmmu_state state;
+    enum nvmmu_fault fault; /* UNMAPPED */
+    uint64_t pa;
+    uint64_t limit;
+    uint64_t word; /* the entry; MAPPED and SPARSE */
+    uint8_t aperture;
+    uint8_t shift;
+    bool ro, priv;
+};
+void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
+
+/*
+ * Iteration over [va, va + size) as extents: neighbouring pages that are physically contiguous and equal in
+ * aperture, peer, kind and attributes; neighbouring sparse or unmapped addresses. Together they cover the range
+ * exactly. A range beyond the VA bits is cut there. Embeddable; no clean-up.
+ */
+struct nvmmu_extent {
+    enum nvmmu_state state;
+    uint64_t va, size;
+    uint64_t pa;            /* MAPPED: physical address of the first byte */
+    struct nvmmu_pte page;  /* MAPPED: attributes (addr is that of the first entry) */
+    uint8_t shift;          /* MAPPED: of the first page */
+};
+struct nvmmu_extents {
+    struct nvmmu_space space;
+    uint64_t va, end;
+    struct nvmmu_extent next; /* private */
+    bool pending;             /* private */
+};
+void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, uint64_t va, uint64_t size);
+bool nvmmu_extents_next(struct nvmmu_extents *it, struct nvmmu_extent *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

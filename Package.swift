@@ -1,0 +1,66 @@
+// swift-tools-version: 6.0
+// gpuvm: Linux's GPU virtual-memory stack in user space. docs/architecture.md explains the layers;
+// a target uses only what is declared above it in this file.
+import PackageDescription
+
+/// A C target under CSources/. C17, strict; headers in include/<prefix>/.
+func c(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "CSources/\(name)")
+}
+
+/// A Swift target under Sources/.
+func swift(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+/// A test target under Tests/.
+func test(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+let settings: [SwiftSetting] = [.enableUpcomingFeature("InternalImportsByDefault")]
+
+let package = Package(
+    name: "gpuvm",
+    products: [
+        .executable(name: "gpuvm", targets: ["GPUVMTool"]),
+        .library(name: "GPUVM", targets: ["GPUVM"]),
+        .library(name: "NVMMU", targets: ["NVMMU"]),
+        .library(name: "NouveauDevice", targets: ["NouveauDevice"]),
+        .library(name: "GPUVMTrace", targets: ["GPUVMTrace"]),
+        .library(name: "CGPUVM", targets: ["CGPUVM"]),
+        .library(name: "CNVMMU", targets: ["CNVMMU"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    ],
+    targets: [
+        // System libraries. Only the program and the trace reader link them.
+        .systemLibrary(name: "CBSD", path: "CSources/CBSD", providers: [.apt(["libbsd-dev"])]),
+        .systemLibrary(name: "CZlib", path: "CSources/CZlib", providers: [.apt(["zlib1g-dev"])]),
+
+        // The C core.
+        c("CGPUVMBase"),
+        c("CNouveauUAPI"),
+        c("CGPUVM", ["CGPUVMBase"]),
+        c("CNVMMU", ["CGPUVMBase"]),
+
+        // Swift on top.
+        swift("KernelErrno", []),
+        swift("NVMMU", ["KernelErrno", "CNVMMU"]),
+        swift("GPUVM", ["KernelErrno", "CGPUVM"]),
+        swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
+        swift("NouveauDevice", ["KernelErrno", "NVMMU", "GPUVM", "NouveauUAPI"]),
+        swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "NouveauDevice", "CZlib"]),
+        swift("GPUVMConform", ["KernelErrno", "GPUVM", "NVMMU", "GPUVMTrace"]),
+        .executableTarget(
+            name: "GPUVMTool",
+            dependencies: [
+                "KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "NouveauDevice", "GPUVMTrace", "GPUVMConform", "CBSD",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6],
+    cLanguageStandard: .c17
+)
