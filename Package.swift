@@ -51,12 +51,14 @@ let package = Package(
         swift("GPUVM", ["KernelErrno", "CGPUVM"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
         swift("NouveauDevice", ["KernelErrno", "NVMMU", "GPUVM", "NouveauUAPI"]),
-        swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "NouveauDevice", "CZlib"]),
-        swift("GPUVMConform", ["KernelErrno", "GPUVM", "NVMMU", "GPUVMTrace"]),
+        swift("JSONLines", ["CZlib"]),
+        swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "CNouveauUAPI", "NouveauDevice", "JSONLines"]),
+        swift("GPUVMConform", ["KernelErrno", "GPUVM", "NVMMU", "JSONLines"]),
         .executableTarget(
             name: "GPUVMTool",
             dependencies: [
-                "KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "NouveauDevice", "GPUVMTrace", "GPUVMConform", "CBSD",
+                "KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "NouveauDevice", "JSONLines",
+                "GPUVMTrace", "GPUVMConform", "CBSD",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

@@ -1,0 +1,173 @@
+internal import CNVMMU
+public import KernelErrno
+
+/// A page table entry that maps a page.
+public struct PTE: Hashable, Sendable {
+    /// Physical address in bytes.
+    public var addr: UInt64 = 0
+    public var aperture = Aperture.vram
+    public var peer = 0
+    public var kind = 0
+    public var comptag: UInt32 = 0
+    public var vol = false
+    public var priv = false
+    public var ro = false
+    public var atomicDisable = false
+    public var encrypted = false
+
+    public init() {}
+
+    init(_ p: nvmmu_pte) {
+        addr = p.addr
+        aperture = Aperture(rawValue: p.aperture)!
+        peer = Int(p.peer)
+        kind = Int(p.kind)
+        comptag = p.comptag
+        vol = p.vol
+        priv = p.priv
+        ro = p.ro
+        atomicDisable = p.atomic_disable
+        encrypted = p.encrypted
+    }
+
+    var c: nvmmu_pte {
+        var p = nvmmu_pte()
+        p.addr = addr
+        p.comptag = comptag
+        p.kind = UInt16(truncatingIfNeeded: kind)
+        p.aperture = aperture.rawValue
+        p.peer = UInt8(truncatingIfNeeded: peer)
+        p.vol = vol
+        p.priv = priv
+        p.ro = ro
+        p.atomic_disable = atomicDisable
+        p.encrypted = encrypted
+        return p
+    }
+}
+
+/// A pointer to a table.
+public struct PDE: Hashable, Sendable {
+    public var addr: UInt64 = 0
+    public var aperture = Aperture.vram
+    public var vol = false
+    public var noATS = false
+
+    public init() {}
+
+    init?(_ p: nvmmu_pde) {
+        guard p.present else { return nil }
+        addr = p.addr
+        aperture = Aperture(rawValue: p.aperture)!
+        vol = p.vol
+        noATS = p.no_ats
+    }
+
+    var c: nvmmu_pde {
+        var p = nvmmu_pde()
+        p.addr = addr
+        p.aperture = aperture.rawValue
+        p.present = true
+        p.vol = vol
+        p.no_ats = noATS
+        return p
+    }
+}
+
+/// A raw entry: two words at PD0 of Pascal and later, elsewhere the high one is 0.
+public struct EntryWords: Hashable, Sendable {
+    public var low, high: UInt64
+
+    public init(_ low: UInt64, _ high: UInt64 = 0) {
+        self.low = low
+        self.high = high
+    }
+
+    func withC<R>(_ body: (UnsafePointer<UInt64>) -> R) -> R {
+        withUnsafeTemporaryAllocation(of: UInt64.self, capacity: 2) { words in
+            words[0] = low
+            words[1] = high
+            return body(UnsafePointer(words.baseAddress!))
+        }
+    }
+}
+
+/// What an entry says.
+public enum Entry: Hashable, Sendable {
+    case invalid
+    case page(PTE)
+    /// A directory: the LPT at PD0, the SPT or the next directory.
+    case table(big: PDE?, next: PDE?)
+    case sparse
+    /// No small entry below is valid (the LPT's "invalid" pattern).
+    case hidden
+
+    init(_ e: nvmmu_entry) {
+        switch e.state {
+        case NVMMU_ENTRY_PAGE: self = .page(PTE(e.page))
+        case NVMMU_ENTRY_TABLE: self = .table(big: PDE(e.big), next: PDE(e.next))
+        case NVMMU_ENTRY_SPARSE: self = .sparse
+        case NVMMU_ENTRY_HIDDEN: self = .hidden
+        default: self = .invalid
+        }
+    }
+}
+
+/// One named field of a raw entry.
+public struct EntryField: Hashable, Sendable {
+    public var name: String
+    /// The value's meaning, where it has one in words.
+    public var text: String?
+    /// Addresses in bytes, everything else as it stands in the field.
+    public var value: UInt64
+    /// 0 low word, 1 high word.
+    public var word: Int
+    /// Bits within the word, both inclusive.
+    public var bits: ClosedRange<Int>
+    public var isAddress: Bool
+}
+
+extension Format {
+    /// Encodes a page. - Throws: `EINVAL`: the level holds no page, or a value does not fit its field.
+    public func encode(_ pte: PTE, at level: Level) throws(KernelErrno) -> EntryWords {
+        var c = pte.c
+        var words: (UInt64, UInt64) = (0, 0)
+        let result = withUnsafeMutableBytes(of: &words) {
+            nvmmu_pte_encode(f, level.c, &c, $0.assumingMemoryBound(to: UInt64.self).baseAddress)
+        }
+        try KernelErrno.check(result)
+        return EntryWords(words.0, words.1)
+    }
+
+    /// Encodes a directory entry. - Throws: `EINVAL`: not a directory level, or an address that does not fit.
+    public func encode(big: PDE?, next: PDE?, at level: Level) throws(KernelErrno) -> EntryWords {
+        var b = big?.c ?? nvmmu_pde()
+        var n = next?.c ?? nvmmu_pde()
+        var words: (UInt64, UInt64) = (0, 0)
+        let result = withUnsafeMutableBytes(of: &words) {
+            nvmmu_pde_encode(f, level.c, &b, &n, $0.assumingMemoryBound(to: UInt64.self).baseAddress)
+        }
+        try KernelErrno.check(result)
+        return EntryWords(words.0, words.1)
+    }
+
+    /// Decodes any words.
+    public func decode(_ words: EntryWords, at level: Level) -> Entry {
+        var entry = nvmmu_entry()
+        words.withC { nvmmu_entry_decode(f, level.c, $0, &entry) }
+        return Entry(entry)
+    }
+
+    /// Every field of an entry by its name, unknown bits that are set included.
+    public func fields(_ words: EntryWords, at level: Level) -> [EntryField] {
+        withUnsafeTemporaryAllocation(of: nvmmu_field.self, capacity: Int(NVMMU_FIELDS_MAX)) { out in
+            let n = words.withC { nvmmu_entry_fields(f, level.c, $0, out.baseAddress) }
+            return out[..<n].map { field in
+                EntryField(
+                    name: String(cString: field.name), text: field.text.map { String(cString: $0) },
+                    value: field.value, word: Int(field.word), bits: Int(field.low)...Int(field.high),
+                    isAddress: field.is_address)
+            }
+        }
+    }
+}
