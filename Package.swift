@@ -62,6 +62,8 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
+
+        test("JSONLinesTests", ["JSONLines"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
