@@ -63,7 +63,11 @@ let package = Package(
             ],
             swiftSettings: settings),
 
+        // Tests.
+        .target(name: "Model", path: "Tests/Model"),
         test("JSONLinesTests", ["JSONLines"]),
+        test("GPUVMTests", ["GPUVM", "KernelErrno", "Model"]),
+        test("NVMMUTests", ["NVMMU", "KernelErrno", "Model"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17
