@@ -149,7 +149,7 @@ struct gpuvm_iter {
     uint64_t version;   /* of the space when `leaf` and `index` were right */
     const void *leaf;
     uint32_t index;
-    bool whole, done;
+    bool done;
 };
 
 void gpuvm_iter_init(struct gpuvm_iter *it, const struct gpuvm *vm, uint64_t addr, uint64_t range);

@@ -1,0 +1,19 @@
+/* The vector variants of what is done inside a node; see isa.c. */
+#ifndef GPUVM_ISA_H
+#define GPUVM_ISA_H
+
+#include "space.h"
+
+/* Keys <= key of a sorted array whose size is a power of two, without a branch on what they are. */
+static inline unsigned gpuvm__count_le(const uint64_t *keys, unsigned size, uint64_t key)
+{
+    unsigned at = 0;
+    for (unsigned half = size / 2; half; half /= 2)
+        at += keys[at + half - 1] <= key ? half : 0;
+    return at + (keys[at] <= key);
+}
+
+/* The variant for the machine this runs on. */
+struct isa gpuvm__isa(void);
+
+#endif

@@ -1,0 +1,280 @@
+/*
+ * A VA space, and the small functions on it that the files share.
+ */
+#ifndef GPUVM_SPACE_H
+#define GPUVM_SPACE_H
+
+#include "node.h"
+#include "pool.h"
+#include "record.h"
+
+#include <string.h>
+
+/* Where a key falls: the leaf whose cell [lo, hi) has it, and how many of the leaf's starts are <= the key. */
+struct cell {
+    struct leaf *leaf;
+    uint64_t lo, hi;
+    unsigned at;
+};
+
+/* At most three entries that replace a run in a leaf. */
+enum { SPLICE_MAX = 3 };
+struct splice {
+    uint64_t start[SPLICE_MAX], end[SPLICE_MAX];
+    gpuvm_va va[SPLICE_MAX];
+    unsigned count;
+};
+
+/* What is done with the machine's widest vectors; see isa.c. */
+struct isa {
+    struct cell (*descend)(const struct gpuvm *vm, uint64_t key);
+    unsigned (*leaf_count)(const struct leaf *leaf, uint64_t key);
+    void (*leaf_splice)(struct leaf *leaf, unsigned at, unsigned remove, const struct splice *add);
+};
+
+/* The pair of the space and an object. */
+struct pair {
+    uint64_t cookie;
+    gpuvm_va head, tail;
+    uint32_t count; /* linked mappings */
+    uint32_t held;  /* victims of lists */
+    bool used;
+    gpuvm_bo next_free;
+};
+
+struct gpuvm {
+    struct isa isa;
+
+    /* the map */
+    void *root;
+    unsigned height; /* inner levels above the leaves */
+    struct cell recent; /* the leaf used last; its bounds are empty when there is none */
+    uint64_t version;   /* grows with every change */
+    size_t entries;     /* the reserved range counted */
+    size_t leaves, inners;
+    struct leaf *sparse; /* leaves to join once no victim is held */
+    struct pool leaf_pool, inner_pool;
+
+    struct records records;
+    struct held *held;
+    size_t held_size;
+    uint32_t held_freed, held_bump; /* free slots: a list (1 + slot, 0: none), and those never used */
+    size_t victims;
+
+    struct pair *pairs; /* [0] stands for no object */
+    size_t pairs_size;
+    gpuvm_bo pairs_bump, pairs_freed;
+
+    uint64_t start, end; /* the window; end is as the kernel computes it, wrapped or not */
+    uint64_t kernel_start, kernel_end;
+    bool has_kernel_range, kernel_in_tree;
+    unsigned warnings;
+    size_t memory;
+    struct gpuvm_alloc alloc;
+};
+
+static inline void *gpuvm__alloc(struct gpuvm *vm, size_t size, size_t align)
+{
+    void *p = gpuvm_mem_alloc(&vm->alloc, size, align);
+    if (p)
+        vm->memory += size;
+    return p;
+}
+
+static inline void gpuvm__free(struct gpuvm *vm, void *p, size_t size)
+{
+    if (p)
+        vm->memory -= size;
+    gpuvm_mem_free(&vm->alloc, p, size);
+}
+
+static inline struct record *gpuvm__record(const struct gpuvm *vm, gpuvm_va va)
+{
+    return &vm->records.rec[va >> SEG_SHIFT][va & (SEG_RECORDS - 1)];
+}
+
+static inline void *gpuvm__user(const struct gpuvm *vm, gpuvm_va va)
+{
+    return vm->records.user[va >> SEG_SHIFT] + (va & (SEG_RECORDS - 1)) * vm->records.user_size;
+}
+
+/* The record of a mapping or victim; NULL where the id is none. */
+static inline struct record *gpuvm__known(const struct gpuvm *vm, gpuvm_va va)
+{
+    if (va == GPUVM_VA_NONE || va >= vm->records.bump)
+        return NULL;
+    struct record *r = gpuvm__record(vm, va);
+    return r->bo == REC_FREE ? NULL : r;
+}
+
+/* Takes a reserved id. Its user data is not set. */
+static inline gpuvm_va gpuvm__record_new(struct gpuvm *vm, uint64_t addr, uint64_t offset, gpuvm_bo bo)
+{
+    struct records *rs = &vm->records;
+    gpuvm_va va = rs->freed;
+    struct record *r;
+    if (va) {
+        r = gpuvm__record(vm, va);
+        rs->freed = r->next;
+        rs->freed_count--;
+    } else {
+        va = rs->bump++;
+        r = gpuvm__record(vm, va);
+    }
+    *r = (struct record){.addr = addr, .offset = offset, .bo = bo, .seq = ++rs->seq};
+    return va;
+}
+
+static inline void gpuvm__record_free(struct gpuvm *vm, gpuvm_va va)
+{
+    struct records *rs = &vm->records;
+    struct record *r = gpuvm__record(vm, va);
+    r->bo = REC_FREE;
+    r->next = rs->freed;
+    rs->freed = va;
+    rs->freed_count++;
+}
+
+static inline bool gpuvm__pair_known(const struct gpuvm *vm, gpuvm_bo bo)
+{
+    return bo < vm->pairs_bump && vm->pairs[bo].used;
+}
+
+/* Appends to the list of the record's pair. */
+static inline void gpuvm__link(struct gpuvm *vm, gpuvm_va va)
+{
+    struct record *r = gpuvm__record(vm, va);
+    if (r->bo == GPUVM_BO_NONE)
+        return;
+    struct pair *p = &vm->pairs[r->bo];
+    r->prev = p->tail;
+    r->next = GPUVM_VA_NONE;
+    if (p->tail)
+        gpuvm__record(vm, p->tail)->next = va;
+    else
+        p->head = va;
+    p->tail = va;
+    p->count++;
+}
+
+/* Takes a record off its list and leaves its own links as they are. */
+static inline void gpuvm__unlink(struct gpuvm *vm, const struct record *r)
+{
+    if (r->bo == GPUVM_BO_NONE)
+        return;
+    struct pair *p = &vm->pairs[r->bo];
+    if (r->prev)
+        gpuvm__record(vm, r->prev)->next = r->next;
+    else
+        p->head = r->next;
+    if (r->next)
+        gpuvm__record(vm, r->next)->prev = r->prev;
+    else
+        p->tail = r->prev;
+    p->count--;
+}
+
+/* Undoes gpuvm__unlink(), the last one not undone. */
+static inline void gpuvm__relink(struct gpuvm *vm, gpuvm_va va, const struct record *r)
+{
+    if (r->bo == GPUVM_BO_NONE)
+        return;
+    struct pair *p = &vm->pairs[r->bo];
+    if (r->prev)
+        gpuvm__record(vm, r->prev)->next = va;
+    else
+        p->head = va;
+    if (r->next)
+        gpuvm__record(vm, r->next)->prev = va;
+    else
+        p->tail = va;
+    p->count++;
+}
+
+static inline void gpuvm__forget(struct gpuvm *vm)
+{
+    vm->recent = (struct cell){0};
+}
+
+static inline bool gpuvm__in_cell(const struct cell *c, uint64_t key)
+{
+    return key - c->lo < c->hi - c->lo;
+}
+
+/* The cell of a key, by the leaf used last when it has it. */
+static inline struct cell gpuvm__cell(const struct gpuvm *vm, uint64_t key)
+{
+    if (!gpuvm__in_cell(&vm->recent, key))
+        return vm->isa.descend(vm, key);
+    struct cell c = vm->recent;
+    unsigned n = c.leaf->count;
+    c.at = n && c.leaf->end[n - 1] <= key ? n : vm->isa.leaf_count(c.leaf, key);
+    return c;
+}
+
+static inline const struct leaf *gpuvm__leaf_after(const struct leaf *leaf)
+{
+    do
+        leaf = leaf->next;
+    while (leaf && !leaf->count);
+    return leaf;
+}
+
+static inline const struct leaf *gpuvm__leaf_before(const struct leaf *leaf)
+{
+    do
+        leaf = leaf->prev;
+    while (leaf && !leaf->count);
+    return leaf;
+}
+
+/* A mapping in the tree. */
+struct place {
+    const struct leaf *leaf; /* NULL: none */
+    unsigned at;
+};
+
+/* The lowest mapping of which the inclusive last address is >= key. */
+static inline struct place gpuvm__lower(const struct gpuvm *vm, uint64_t key)
+{
+    if (key == KEY_NONE)
+        return (struct place){0};
+    struct cell c = gpuvm__cell(vm, key);
+    const struct leaf *leaf = c.leaf;
+    if (c.at) {
+        if (leaf->end[c.at - 1] > key)
+            return (struct place){leaf, c.at - 1};
+    } else {
+        const struct leaf *before = gpuvm__leaf_before(leaf);
+        if (before && before->end[before->count - 1] > key)
+            return (struct place){before, before->count - 1};
+    }
+    if (c.at < LEAF_MAX && leaf->start[c.at] != KEY_NONE)
+        return (struct place){leaf, c.at};
+    return (struct place){gpuvm__leaf_after(leaf), 0};
+}
+
+/* The live mapping's place, by its record. */
+static inline struct place gpuvm__place_of(const struct gpuvm *vm, gpuvm_va va)
+{
+    struct record *r = gpuvm__known(vm, va);
+    if (!r || (r->bo & REC_HELD))
+        return (struct place){0};
+    struct cell c = gpuvm__cell(vm, r->addr);
+    return (struct place){c.leaf, c.at - 1};
+}
+
+static inline void gpuvm__fill(const struct gpuvm *vm, const struct leaf *leaf, unsigned at, struct gpuvm_mapping *out)
+{
+    const struct record *r = gpuvm__record(vm, leaf->va[at]);
+    *out = (struct gpuvm_mapping){
+        .addr = leaf->start[at],
+        .range = leaf->end[at] - leaf->start[at],
+        .offset = r->offset,
+        .bo = r->bo,
+        .va = leaf->va[at],
+        .seq = r->seq,
+    };
+}
+
+#endif

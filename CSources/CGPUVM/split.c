@@ -1,0 +1,98 @@
+/*
+ * Requests to dry lists of ops. Nothing here changes a space.
+ */
+#include "split.h"
+
+#include <errno.h>
+#include <limits.h>
+
+int gpuvm__req_check(const struct gpuvm *vm, const struct gpuvm_req *q)
+{
+    if (q->kind > GPUVM_REQ_MADVISE || !gpuvm_range_valid(vm, q->addr, q->range))
+        return -EINVAL;
+    if (q->kind != GPUVM_REQ_UNMAP && q->bo != GPUVM_BO_NONE && !gpuvm__pair_known(vm, q->bo))
+        return -ENOENT;
+    return 0;
+}
+
+/* The mapping behind a place. */
+static struct place after(struct place p)
+{
+    if (p.at + 1 < p.leaf->count)
+        return (struct place){p.leaf, p.at + 1};
+    return (struct place){gpuvm__leaf_after(p.leaf), 0};
+}
+
+int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+{
+    uint64_t end = q->addr + q->range;
+    bool map = q->kind == GPUVM_REQ_MAP;
+    for (struct place p = gpuvm__lower(vm, q->addr); p.leaf && p.leaf->start[p.at] < end; p = after(p)) {
+        int rc = gpuvm__ops_room(ops, CUT_MAX);
+        if (rc)
+            return rc;
+        gpuvm_va va = p.leaf->va[p.at];
+        ops->count += gpuvm__cuts(q, p.leaf->start[p.at], p.leaf->end[p.at], va, gpuvm__record(vm, va),
+                                  &ops->op[ops->count], &map);
+    }
+    if (!map)
+        return 0;
+    int rc = gpuvm__ops_room(ops, 1);
+    if (!rc)
+        ops->op[ops->count++] = gpuvm__map_op(q);
+    return rc;
+}
+
+/* The number of ops asked for, or the error with the list emptied. */
+static int asked(struct gpuvm_ops *ops, int rc)
+{
+    if (rc)
+        ops->count = 0;
+    return rc ? rc : ops->count > INT_MAX ? INT_MAX : (int)ops->count;
+}
+
+int gpuvm_sm_ops(struct gpuvm *vm, const struct gpuvm_req *req, struct gpuvm_ops *ops)
+{
+    if (ops->applied)
+        return -EINVAL;
+    ops->count = 0;
+    int rc = gpuvm__req_check(vm, req);
+    return asked(ops, rc ? rc : gpuvm__split(vm, req, ops));
+}
+
+/* An op that names an existing mapping as it is. */
+static int append(const struct gpuvm *vm, enum gpuvm_op_kind kind, struct place p, struct gpuvm_ops *ops)
+{
+    int rc = gpuvm__ops_room(ops, 1);
+    if (rc)
+        return rc;
+    struct gpuvm_mapping m;
+    gpuvm__fill(vm, p.leaf, p.at, &m);
+    ops->op[ops->count++] = (struct gpuvm_op){
+        .addr = m.addr, .range = m.range, .offset = m.offset, .bo = m.bo, .va = m.va, .kind = (uint8_t)kind};
+    return 0;
+}
+
+int gpuvm_prefetch_ops(struct gpuvm *vm, uint64_t addr, uint64_t range, struct gpuvm_ops *ops)
+{
+    if (ops->applied)
+        return -EINVAL;
+    ops->count = 0;
+    int rc = 0;
+    for (struct place p = gpuvm__lower(vm, addr); !rc && p.leaf && p.leaf->start[p.at] < addr + range; p = after(p))
+        rc = append(vm, GPUVM_OP_PREFETCH, p, ops);
+    return asked(ops, rc);
+}
+
+int gpuvm_bo_unmap_ops(struct gpuvm *vm, gpuvm_bo bo, struct gpuvm_ops *ops)
+{
+    if (ops->applied)
+        return -EINVAL;
+    ops->count = 0;
+    if (bo == GPUVM_BO_NONE || !gpuvm__pair_known(vm, bo))
+        return -ENOENT;
+    int rc = 0;
+    for (gpuvm_va va = vm->pairs[bo].head; !rc && va; va = gpuvm__record(vm, va)->next)
+        rc = append(vm, GPUVM_OP_UNMAP, gpuvm__place_of(vm, va), ops);
+    return asked(ops, rc);
+}

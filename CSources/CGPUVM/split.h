@@ -1,0 +1,78 @@
+/*
+ * The rules of splitting (drm_gpuvm_sm_map, drm_gpuvm_sm_unmap and the madvise flavour), once: what a request does to
+ * one mapping that it overlaps. List and callbacks, dry and applied all use these.
+ */
+#ifndef GPUVM_SPLIT_H
+#define GPUVM_SPLIT_H
+
+#include "space.h"
+
+/* The op for a mapping [start, end) that the request cuts. */
+static inline void gpuvm__cut(const struct gpuvm_req *q, uint64_t start, uint64_t end, gpuvm_va va,
+                              const struct record *r, struct gpuvm_op *op)
+{
+    uint64_t last = q->addr + q->range;
+    uint64_t prev = start < q->addr ? q->addr - start : 0;
+    uint64_t next = end > last ? end - last : 0;
+    bool straight = r->bo == q->bo && r->offset + (q->addr - start) == q->offset;
+    *op = (struct gpuvm_op){
+        .addr = start,
+        .range = end - start,
+        .offset = r->offset,
+        .prev_range = prev,
+        .next_range = next,
+        .bo = r->bo,
+        .va = va,
+        .kind = prev | next ? GPUVM_OP_REMAP : GPUVM_OP_UNMAP,
+        .keep = straight && q->kind == GPUVM_REQ_MAP && r->bo != GPUVM_BO_NONE,
+    };
+}
+
+/* The op that maps what was asked for. */
+static inline struct gpuvm_op gpuvm__map_op(const struct gpuvm_req *q)
+{
+    return (struct gpuvm_op){
+        .addr = q->addr, .range = q->range, .offset = q->offset, .bo = q->bo, .kind = GPUVM_OP_MAP};
+}
+
+enum { CUT_MAX = 2 };
+
+/*
+ * The ops for one overlapped mapping; returns how many. The madvise flavour passes over mappings with an object and
+ * ones wholly inside; a piece it cuts off is mapped anew without object, unless that piece is all of the request: then
+ * `*whole` is set, and the request's own map follows at the end.
+ */
+static inline unsigned gpuvm__cuts(const struct gpuvm_req *q, uint64_t start, uint64_t end, gpuvm_va va,
+                                   const struct record *r, struct gpuvm_op op[CUT_MAX], bool *whole)
+{
+    if (q->kind != GPUVM_REQ_MADVISE) {
+        gpuvm__cut(q, start, end, va, r, op);
+        return 1;
+    }
+    if (r->bo != GPUVM_BO_NONE)
+        return 0;
+    gpuvm__cut(q, start, end, va, r, op);
+    if (op->kind != GPUVM_OP_REMAP)
+        return 0;
+    uint64_t hole = gpuvm_op_hole_addr(op), range = gpuvm_op_hole_range(op);
+    *whole = hole == q->addr && range == q->range;
+    if (*whole)
+        return 1;
+    op[1] = (struct gpuvm_op){.addr = hole, .range = range, .kind = GPUVM_OP_MAP};
+    return 2;
+}
+
+/* 0, or why a request cannot be: -EINVAL, -ENOENT. */
+int gpuvm__req_check(const struct gpuvm *vm, const struct gpuvm_req *q);
+/* Appends the ops of a checked request to a list. -ENOMEM. */
+int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops);
+
+/* Room for `n` more ops. -ENOMEM. */
+int gpuvm__ops_grow(struct gpuvm_ops *ops, size_t n);
+
+static inline int gpuvm__ops_room(struct gpuvm_ops *ops, size_t n)
+{
+    return ops->capacity - ops->count >= n ? 0 : gpuvm__ops_grow(ops, n);
+}
+
+#endif

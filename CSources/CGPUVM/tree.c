@@ -1,0 +1,415 @@
+/*
+ * The B+tree that maps ranges to mapping ids: how it grows, shrinks, and is made sure of memory.
+ *
+ * Why undoing cannot fail. While a victim is held by an op list, leaves are only split: none is joined, freed or
+ * evened out with a neighbour, so every cell of today lies inside one cell of any moment since the victim was taken.
+ * Undoing in reverse order restores the very contents of those moments, and what fitted the larger cell fits the
+ * smaller one. So putting a victim back never splits a leaf and needs no node. (Between the ops of one request the
+ * starts in a cell are a part of those before it or of those after it: a front piece keeps its victim's start, a rear
+ * piece and the new mapping are there after it.) Leaves that got small meanwhile wait in space.sparse; they may be
+ * empty, and every walk along the leaves steps over them.
+ *
+ * How many nodes m insertions need. Weigh a leaf by its entries beyond half. A split in the middle takes some half
+ * of a leaf's weight away that as many insertions brought; joining two leaves brings less weight than half a split
+ * takes, and frees a leaf; evening out brings none. A split at an end, which leaves the old leaf full, is made only
+ * next to a leaf that is at least half full or to none; the young leaf it makes stops the next one there until it is
+ * half full itself. That gives (2 m + 32 L) / 15 + L + 1 new leaves at most for L leaves, and of course at most m.
+ * Inner nodes split in the middle or with 16 places left over: their splits are at most one for each node of today
+ * and one for each 15 new leaves, and at most one each level for a new leaf.
+ */
+#include "tree.h"
+
+#include "isa.h"
+
+#include <errno.h>
+
+/* The way to a leaf: node[0] is its parent. */
+struct path {
+    struct inner *node[HEIGHT_MAX];
+    unsigned slot[HEIGHT_MAX];
+};
+
+static struct leaf *leaf_new(struct gpuvm *vm)
+{
+    struct leaf *leaf = gpuvm__pool_get(&vm->leaf_pool);
+    leaf->prev = leaf->next = NULL;
+    leaf->count = 0;
+    leaf->sparse = false;
+    memset(leaf->start, 0xff, sizeof leaf->start);
+    vm->leaves++;
+    return leaf;
+}
+
+static struct inner *inner_new(struct gpuvm *vm)
+{
+    struct inner *inner = gpuvm__pool_get(&vm->inner_pool);
+    inner->count = 0;
+    memset(inner->key, 0xff, sizeof inner->key);
+    vm->inners++;
+    return inner;
+}
+
+int gpuvm__tree_init(struct gpuvm *vm)
+{
+    gpuvm__pool_init(&vm->leaf_pool, sizeof(struct leaf));
+    gpuvm__pool_init(&vm->inner_pool, sizeof(struct inner));
+    int rc = gpuvm__pool_reserve(vm, &vm->leaf_pool, 1);
+    if (rc)
+        return rc;
+    vm->root = leaf_new(vm);
+    return 0;
+}
+
+int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys)
+{
+    if (!vm->height && vm->entries + keys <= LEAF_MAX)
+        return 0;
+    size_t leaves = 4 * vm->leaves + keys / 7 + 2;
+    if (leaves > keys)
+        leaves = keys;
+    size_t inners = vm->inners + leaves / 15;
+    if (inners > leaves * vm->height)
+        inners = leaves * vm->height;
+    int rc = gpuvm__pool_reserve(vm, &vm->leaf_pool, leaves);
+    return rc ? rc : gpuvm__pool_reserve(vm, &vm->inner_pool, inners + vm->height + 2);
+}
+
+static struct leaf *walk(const struct gpuvm *vm, uint64_t key, struct path *path)
+{
+    void *node = vm->root;
+    path->node[0] = NULL;
+    path->slot[0] = 0;
+    for (unsigned level = vm->height; level--;) {
+        struct inner *inner = node;
+        path->node[level] = inner;
+        path->slot[level] = gpuvm__count_le(inner->key, INNER_MAX, key);
+        node = inner->child[path->slot[level]];
+    }
+    return node;
+}
+
+/* Puts a child, whose keys begin at `key`, behind slot `after` of a node with room. */
+static void put_child(struct inner *n, unsigned after, uint64_t key, void *child)
+{
+    unsigned tail = n->count - after - 1;
+    memmove(&n->key[after + 1], &n->key[after], tail * sizeof *n->key);
+    memmove(&n->child[after + 2], &n->child[after + 1], tail * sizeof *n->child);
+    n->key[after] = key;
+    n->child[after + 1] = child;
+    n->count++;
+}
+
+/* Moves the children from `at` on to a new node. Returns it, and the separator before it. */
+static struct inner *split_inner(struct gpuvm *vm, struct inner *n, unsigned at, uint64_t *key)
+{
+    struct inner *right = inner_new(vm);
+    right->count = n->count - at;
+    memcpy(right->key, &n->key[at], (right->count - 1) * sizeof *n->key);
+    memcpy(right->child, &n->child[at], right->count * sizeof *n->child);
+    *key = n->key[at - 1];
+    for (unsigned i = at - 1; i < n->count - 1; i++)
+        n->key[i] = KEY_NONE;
+    n->count = at;
+    return right;
+}
+
+/* Adds a child behind the one the path leads to, splitting full nodes up to the root. */
+static void insert_child(struct gpuvm *vm, struct path *path, uint64_t key, void *child)
+{
+    unsigned level = 0;
+    for (; level < vm->height; level++) {
+        struct inner *n = path->node[level];
+        unsigned slot = path->slot[level];
+        if (n->count < INNER_MAX) {
+            put_child(n, slot, key, child);
+            return;
+        }
+        uint64_t middle;
+        unsigned at = slot == INNER_MAX - 1 ? INNER_JOIN : INNER_MAX / 2;
+        struct inner *right = split_inner(vm, n, at, &middle);
+        if (slot < at)
+            put_child(n, slot, key, child);
+        else
+            put_child(right, slot - at, key, child);
+        key = middle;
+        child = right;
+    }
+    struct inner *root = inner_new(vm);
+    root->count = 2;
+    root->key[0] = key;
+    root->child[0] = vm->root;
+    root->child[1] = child;
+    vm->root = root;
+    vm->height++;
+}
+
+/* Takes away the child the path leads to at `level`; its keys go to a neighbour. */
+static void remove_child(struct gpuvm *vm, struct path *path, unsigned level);
+
+/* Joins the right one of two neighbours on `level`, `slot` being the left one's, to the left one. */
+static bool join_inners(struct gpuvm *vm, struct path *path, unsigned level, unsigned slot)
+{
+    struct inner *up = path->node[level + 1];
+    struct inner *left = up->child[slot], *right = up->child[slot + 1];
+    if (left->count + right->count > INNER_JOIN)
+        return false;
+    left->key[left->count - 1] = up->key[slot];
+    memcpy(&left->key[left->count], right->key, (right->count - 1) * sizeof *left->key);
+    memcpy(&left->child[left->count], right->child, right->count * sizeof *left->child);
+    left->count += right->count;
+    path->slot[level + 1] = slot + 1;
+    remove_child(vm, path, level + 1);
+    gpuvm__pool_put(&vm->inner_pool, right);
+    vm->inners--;
+    return true;
+}
+
+static void remove_child(struct gpuvm *vm, struct path *path, unsigned level)
+{
+    struct inner *n = path->node[level];
+    unsigned slot = path->slot[level], key = slot ? slot - 1 : 0;
+    n->count--;
+    if (n->count) {
+        memmove(&n->key[key], &n->key[key + 1], (n->count - key) * sizeof *n->key);
+        n->key[n->count] = KEY_NONE;
+        n->key[n->count - 1] = KEY_NONE;
+        memmove(&n->child[slot], &n->child[slot + 1], (n->count - slot) * sizeof *n->child);
+    }
+    if (level + 1 == vm->height) {
+        if (n->count > 1)
+            return;
+        vm->root = n->child[0];
+        vm->height--;
+    } else if (!n->count) {
+        remove_child(vm, path, level + 1);
+    } else {
+        unsigned at = path->slot[level + 1];
+        if (n->count < INNER_MIN && (at + 1 == path->node[level + 1]->count || !join_inners(vm, path, level, at)) && at)
+            join_inners(vm, path, level, at - 1);
+        return;
+    }
+    gpuvm__pool_put(&vm->inner_pool, n);
+    vm->inners--;
+}
+
+static void move_entries(struct leaf *to, unsigned at, const struct leaf *from, unsigned first, unsigned n)
+{
+    memcpy(&to->start[at], &from->start[first], n * sizeof *to->start);
+    memcpy(&to->end[at], &from->end[first], n * sizeof *to->end);
+    memcpy(&to->va[at], &from->va[first], n * sizeof *to->va);
+}
+
+static void truncate_leaf(struct leaf *leaf, unsigned count)
+{
+    for (unsigned i = count; i < leaf->count; i++)
+        leaf->start[i] = KEY_NONE;
+    leaf->count = count;
+}
+
+/* Moves the entries from `at` on to a new leaf whose cell begins at `key`. */
+static void split_leaf(struct gpuvm *vm, struct path *path, struct leaf *leaf, unsigned at, uint64_t key)
+{
+    struct leaf *right = leaf_new(vm);
+    right->prev = leaf;
+    right->next = leaf->next;
+    if (leaf->next)
+        leaf->next->prev = right;
+    leaf->next = right;
+    right->count = leaf->count - at;
+    move_entries(right, 0, leaf, at, right->count);
+    truncate_leaf(leaf, at);
+    insert_child(vm, path, key, right);
+}
+
+static bool half_full(const struct leaf *leaf)
+{
+    return !leaf || leaf->count >= LEAF_MAX / 2;
+}
+
+/* Evens out two neighbours under one parent, `slot` being the left one's. */
+static void even_out(struct inner *parent, unsigned slot)
+{
+    struct leaf *left = parent->child[slot], *right = parent->child[slot + 1];
+    unsigned half = (left->count + right->count) / 2;
+    if (left->count > half) {
+        unsigned n = left->count - half;
+        memmove(&right->start[n], right->start, right->count * sizeof *right->start);
+        memmove(&right->end[n], right->end, right->count * sizeof *right->end);
+        memmove(&right->va[n], right->va, right->count * sizeof *right->va);
+        move_entries(right, 0, left, half, n);
+        right->count += n;
+        truncate_leaf(left, half);
+    } else {
+        unsigned n = half - left->count;
+        move_entries(left, left->count, right, 0, n);
+        left->count = half;
+        unsigned rest = right->count - n;
+        memmove(right->start, &right->start[n], rest * sizeof *right->start);
+        memmove(right->end, &right->end[n], rest * sizeof *right->end);
+        memmove(right->va, &right->va[n], rest * sizeof *right->va);
+        truncate_leaf(right, rest);
+    }
+    parent->key[slot] = right->start[0];
+}
+
+/* Moves entries of a full leaf to a neighbour with room. */
+static bool spread(struct gpuvm *vm, struct path *path)
+{
+    struct inner *parent = path->node[0];
+    if (vm->victims || !parent)
+        return false;
+    unsigned slot = path->slot[0];
+    if (slot + 1 < parent->count && ((struct leaf *)parent->child[slot + 1])->count <= LEAF_JOIN)
+        even_out(parent, slot);
+    else if (slot && ((struct leaf *)parent->child[slot - 1])->count <= LEAF_JOIN)
+        even_out(parent, slot - 1);
+    else
+        return false;
+    return true;
+}
+
+void gpuvm__tree_make_room(struct gpuvm *vm, struct leaf *leaf, uint64_t key, unsigned at, unsigned replaced)
+{
+    struct path path;
+    walk(vm, key, &path);
+    gpuvm__forget(vm);
+    vm->version++;
+    if (!replaced && at == leaf->count && half_full(leaf->next))
+        split_leaf(vm, &path, leaf, at, leaf->end[at - 1]);
+    else if (!replaced && !at && half_full(leaf->prev))
+        split_leaf(vm, &path, leaf, 0, leaf->start[0]);
+    else if (!spread(vm, &path))
+        split_leaf(vm, &path, leaf, leaf->count / 2, leaf->start[leaf->count / 2]);
+}
+
+static void sparse_add(struct gpuvm *vm, struct leaf *leaf)
+{
+    leaf->sparse = true;
+    leaf->sparse_prev = NULL;
+    leaf->sparse_next = vm->sparse;
+    if (vm->sparse)
+        vm->sparse->sparse_prev = leaf;
+    vm->sparse = leaf;
+}
+
+static void sparse_del(struct gpuvm *vm, struct leaf *leaf)
+{
+    leaf->sparse = false;
+    if (leaf->sparse_prev)
+        leaf->sparse_prev->sparse_next = leaf->sparse_next;
+    else
+        vm->sparse = leaf->sparse_next;
+    if (leaf->sparse_next)
+        leaf->sparse_next->sparse_prev = leaf->sparse_prev;
+}
+
+static void free_leaf(struct gpuvm *vm, struct leaf *leaf)
+{
+    if (leaf->sparse)
+        sparse_del(vm, leaf);
+    if (leaf->prev)
+        leaf->prev->next = leaf->next;
+    if (leaf->next)
+        leaf->next->prev = leaf->prev;
+    gpuvm__pool_put(&vm->leaf_pool, leaf);
+    vm->leaves--;
+}
+
+/* Joins the right one of two neighbours, `slot` being the left one's, to the left one. */
+static bool join_leaves(struct gpuvm *vm, struct path *path, unsigned slot)
+{
+    struct inner *parent = path->node[0];
+    struct leaf *left = parent->child[slot], *right = parent->child[slot + 1];
+    if (left->count + right->count > LEAF_JOIN)
+        return false;
+    move_entries(left, left->count, right, 0, right->count);
+    left->count += right->count;
+    free_leaf(vm, right);
+    path->slot[0] = slot + 1;
+    remove_child(vm, path, 0);
+    return true;
+}
+
+static void join(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
+{
+    struct path path;
+    walk(vm, key, &path);
+    if (!path.node[0])
+        return;
+    unsigned slot = path.slot[0];
+    if (!leaf->count) {
+        free_leaf(vm, leaf);
+        remove_child(vm, &path, 0);
+    } else if (slot + 1 == path.node[0]->count || !join_leaves(vm, &path, slot)) {
+        if (!slot || !join_leaves(vm, &path, slot - 1))
+            return;
+    }
+    gpuvm__forget(vm);
+    vm->version++;
+}
+
+void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
+{
+    if (leaf->count >= LEAF_MIN)
+        return;
+    if (!vm->victims) {
+        if (!(leaf->count & (leaf->count + 1))) /* 7, 3, 1, 0: neighbours that were too full are not asked each time */
+            join(vm, leaf, key);
+        return;
+    }
+    leaf->hint = key;
+    if (!leaf->sparse)
+        sparse_add(vm, leaf);
+}
+
+void gpuvm__tree_drain(struct gpuvm *vm)
+{
+    while (!vm->victims && vm->sparse) {
+        struct leaf *leaf = vm->sparse;
+        sparse_del(vm, leaf);
+        if (leaf->count < LEAF_MIN)
+            join(vm, leaf, leaf->count ? leaf->start[0] : leaf->hint);
+    }
+}
+
+void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
+{
+    struct cell c = gpuvm__cell(vm, start);
+    while (c.leaf->count == LEAF_MAX) {
+        gpuvm__tree_make_room(vm, c.leaf, start, c.at, 0);
+        c = gpuvm__cell(vm, start);
+    }
+    if (c.at == c.leaf->count) {
+        /* A search need not follow: plain stores, which nothing waits for. */
+        c.leaf->start[c.at] = start;
+        c.leaf->end[c.at] = end;
+        c.leaf->va[c.at] = va;
+        c.leaf->count++;
+    } else {
+        struct splice s = {.start = {start}, .end = {end}, .va = {va}, .count = 1};
+        vm->isa.leaf_splice(c.leaf, c.at, 0, &s);
+    }
+    vm->recent = c;
+    vm->entries++;
+    vm->version++;
+}
+
+void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start)
+{
+    struct cell c = gpuvm__cell(vm, start);
+    struct splice none = {0};
+    vm->isa.leaf_splice(c.leaf, c.at - 1, 1, &none);
+    vm->recent = c;
+    vm->entries--;
+    vm->version++;
+    gpuvm__tree_settle(vm, c.leaf, start);
+}
+
+void gpuvm__tree_set(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
+{
+    struct cell c = gpuvm__cell(vm, start);
+    c.leaf->end[c.at - 1] = end;
+    c.leaf->va[c.at - 1] = va;
+    vm->recent = c;
+    vm->version++;
+}

@@ -1,0 +1,29 @@
+/* The interval map; see tree.c. */
+#ifndef GPUVM_TREE_H
+#define GPUVM_TREE_H
+
+#include "space.h"
+
+/* Makes the empty tree. -ENOMEM. */
+int gpuvm__tree_init(struct gpuvm *vm);
+/* Makes sure of the nodes for inserting `keys` new starts. -ENOMEM. */
+int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys);
+
+/*
+ * Makes room in the full leaf of a cell where entries are to come at `at` in place of `replaced`: splits it or moves
+ * entries to a neighbour. Cells change: look the key up again. Needs reserved nodes.
+ */
+void gpuvm__tree_make_room(struct gpuvm *vm, struct leaf *leaf, uint64_t key, unsigned at, unsigned replaced);
+/* After removals: joins a leaf that got small with a neighbour, or notes it while victims are held. `key`: in its cell. */
+void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key);
+/* Joins the leaves noted, once no victim is held. */
+void gpuvm__tree_drain(struct gpuvm *vm);
+
+/* Inserts a range that overlaps nothing. Needs reserved nodes, or room that is known. */
+void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
+/* Removes the range that begins at `start`. */
+void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start);
+/* Gives the range that begins at `start` another end and id. */
+void gpuvm__tree_set(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
+
+#endif
