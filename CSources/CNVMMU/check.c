@@ -1,0 +1,162 @@
+/*
+ * nvmmu_vmm_check(): every invariant of the tree (vmm_private.h), slowly.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "vmm_private.h"
+
+struct report {
+    char *why;
+    size_t n;
+};
+
+static int broken(const struct report *r, const struct table *t, const char *what, uint64_t i)
+{
+    if (r->n)
+        snprintf(r->why, r->n, "table at depth %u, va 0x%llx: %s (entry %llu)", t->depth, (unsigned long long)t->va,
+                 what, (unsigned long long)i);
+    return -EUCLEAN;
+}
+
+/* ---- counters --------------------------------------------------------------------------------------------- */
+
+static uint32_t hw_tables(const struct table *t)
+{
+    return (t->hw[0].cpu != NULL) + (t->hw[1].cpu != NULL);
+}
+
+static uint64_t references(const struct shape *sh, const struct table *t, unsigned h)
+{
+    uint64_t sum = t->parent ? 0 : 1;
+
+    for (uint32_t i = 0; i < sh->entries[h]; i++) {
+        sum += bits_get(refs_of(sh, t, h), i) + bits_get(sparse_of(sh, t, h), i);
+        if (t->extra)
+            sum += t->extra[(h ? sh->entries[0] : 0) + i];
+        if (t->child && t->child[i])
+            sum += hw_tables(t->child[i]);
+    }
+    return sum;
+}
+
+static int check_counters(const struct nvmmu_vmm *vmm, const struct table *t, const struct report *r)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    for (unsigned h = 0; h < sh->tables; h++) {
+        if (references(sh, t, h) != t->refs[h])
+            return broken(r, t, "reference counter is not the sum of its references", h);
+        if (!t->refs[h] != !t->hw[h].cpu)
+            return broken(r, t, "hardware table without references, or none with", h);
+        for (uint32_t i = 0; t->extra && i < sh->entries[h]; i++)
+            if (t->extra[(h ? sh->entries[0] : 0) + i] && !bits_get(refs_of(sh, t, h), i))
+                return broken(r, t, "second reference without a first", i);
+    }
+    return 0;
+}
+
+/* ---- entries ---------------------------------------------------------------------------------------------- */
+
+static int check_pointer(const struct nvmmu_vmm *vmm, const struct table *t, uint32_t i, const struct report *r)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    const struct table *child = t->child[i];
+    const uint64_t *entry = entry_at(sh, t, 0, i);
+    const struct hw *next = &child->hw[child->child ? 0 : SPT];
+    struct nvmmu_entry e;
+
+    if (child->parent != t || child->index != i || child->depth != t->depth + 1 ||
+        child->va != t->va + ((uint64_t)i << sh->level[0]->shift))
+        return broken(r, t, "child in the wrong place", i);
+    if (child->sparse != entry_sparse(sh, t, 0, i))
+        return broken(r, t, "child's sparse flag differs from its entry's", i);
+    if (!hw_tables(child))
+        return broken(r, t, "child without hardware tables", i);
+    if (entry_is_page(vmm, sh, t, 0, i))
+        return 0; /* a page mapped over the tables: they show again when it goes */
+
+    vmm->format->decode(vmm->format, sh->level[0]->level, (uint64_t[2]){entry[0], sh->words == 2 ? entry[1] : 0}, &e);
+    if (e.next.present != (next->cpu != NULL) ||
+        (next->cpu && (e.next.addr != next->addr || e.next.aperture != next->aperture)))
+        return broken(r, t, "entry does not point at its table", i);
+    if (!child->child && (e.big.present != (child->hw[LPT].cpu != NULL) ||
+                          (child->hw[LPT].cpu && (e.big.addr != child->hw[LPT].addr ||
+                                                  e.big.aperture != child->hw[LPT].aperture))))
+        return broken(r, t, "entry does not point at its big table", i);
+    return 0;
+}
+
+/* An entry that nothing references holds no page and says sparse or nothing. */
+static int check_unreferenced(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i,
+                              const struct report *r)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t word = *entry_at(sh, t, h, i);
+    bool sparse = entry_sparse(sh, t, h, i);
+
+    if (!t->child && h == LPT && small_in_use(sh, t, i))
+        return word && bits_get(t->bits + sh->shadowed, i) ? broken(r, t, "big entry hides small ones in use", i) : 0;
+    /* What the LPT decides, the SPT need not say. */
+    if (h == SPT && t->hw[LPT].cpu && *entry_at(sh, t, LPT, i >> sh->group))
+        return 0;
+    if (sparse && word != empty_word(vmm, t, h, true))
+        return broken(r, t, "entry of a sparse range is not sparse", i);
+    return 0;
+}
+
+static int check_entries(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, const struct report *r)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    int ret = 0;
+
+    for (uint32_t i = 0; i < sh->entries[h] && !ret; i++) {
+        if (t->child && t->child[i])
+            ret = check_pointer(vmm, t, i, r);
+        else if (!bits_get(refs_of(sh, t, h), i) && !entry_is_page(vmm, sh, t, h, i))
+            ret = check_unreferenced(vmm, t, h, i, r);
+    }
+    return ret;
+}
+
+static bool in_window(const struct nvmmu_vmm *vmm, const struct hw *hw, uint64_t size)
+{
+    struct nvmmu_space s = nvmmu_vmm_space(vmm);
+
+    return (const void *)nvmmu_window_at(&s, hw->aperture, hw->addr, size) == hw->cpu;
+}
+
+static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_t *hw_count, const struct report *r)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    int ret = check_counters(vmm, t, r);
+
+    for (unsigned h = 0; h < sh->tables && !ret; h++) {
+        if (!t->hw[h].cpu)
+            continue;
+        ++*hw_count;
+        if (!in_window(vmm, &t->hw[h], nvmmu_table_bytes(sh->level[h])))
+            return broken(r, t, "hardware table outside the windows", h);
+        ret = check_entries(vmm, t, h, r);
+    }
+    for (uint32_t i = 0; t->child && i < sh->entries[0] && !ret; i++)
+        if (t->child[i])
+            ret = check_table(vmm, t->child[i], hw_count, r);
+    return ret;
+}
+
+int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
+{
+    struct report r = {why, n};
+    size_t hw_count = 0;
+    int ret = check_table(vmm, vmm->root, &hw_count, &r);
+
+    if (!ret && hw_count != vmm->hw_count)
+        ret = broken(&r, vmm->root, "number of hardware tables", vmm->hw_count);
+    if (!ret && hw_count + vmm->retired_count > vmm->retired_room)
+        ret = broken(&r, vmm->root, "no room to retire a table", vmm->retired_count);
+    for (size_t i = 1; i < vmm->sparse_count && !ret; i++)
+        if (vmm->sparse[i - 1].end > vmm->sparse[i].va)
+            ret = broken(&r, vmm->root, "sparse ranges overlap", i);
+    return ret;
+}

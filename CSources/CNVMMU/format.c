@@ -1,0 +1,116 @@
+/*
+ * Finding formats by name; their geometry, page sizes and kinds; the checks around the entry encoders.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "format_private.h"
+
+/* Names of classes and of chips that share one. */
+static const struct {
+    const char *name;
+    const struct nvmmu_format *format;
+} formats[] = {
+    {"gp100", &nvmmu_gp100}, {"gp10b", &nvmmu_gp10b}, {"gv100", &nvmmu_gv100}, {"tu102", &nvmmu_tu102},
+    {"ga100", &nvmmu_ga100}, {"ga102", &nvmmu_ga100}, {"ga10x", &nvmmu_ga100}, {"ad102", &nvmmu_ga100},
+};
+
+const struct nvmmu_format *nvmmu_format_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+        if (!strcmp(formats[i].name, name))
+            return formats[i].format;
+    return NULL;
+}
+
+const char *nvmmu_format_name(const struct nvmmu_format *f)
+{
+    return f->name;
+}
+
+unsigned nvmmu_format_va_bits(const struct nvmmu_format *f)
+{
+    return f->va_bits;
+}
+
+size_t nvmmu_format_pages(const struct nvmmu_format *f, const struct nvmmu_page_size **out)
+{
+    *out = f->page;
+    return f->page_count;
+}
+
+size_t nvmmu_format_levels(const struct nvmmu_format *f, const struct nvmmu_level_info **out)
+{
+    *out = f->level;
+    return f->level_count;
+}
+
+int nvmmu_kind_uncompressed(const struct nvmmu_format *f, unsigned kind)
+{
+    if (kind >= f->kinds->count || f->kinds->plain[kind] == f->kinds->invalid)
+        return -EINVAL;
+    return f->kinds->plain[kind];
+}
+
+const char *nvmmu_kind_name(const struct nvmmu_format *f, unsigned kind)
+{
+    for (size_t i = 0; i < f->kinds->name_count; i++)
+        if (f->kinds->name[i].kind == kind)
+            return f->kinds->name[i].name;
+    return NULL;
+}
+
+static const char *const level_names[] = {"SPT", "LPT", "PD0", "PD1", "PD2", "PD3", "PD4"};
+
+const char *nvmmu_level_name(enum nvmmu_level level)
+{
+    return (unsigned)level < sizeof(level_names) / sizeof(level_names[0]) ? level_names[level] : NULL;
+}
+
+static bool same_name(const char *a, const char *upper)
+{
+    while (*upper && (*a & ~0x20) == (*upper & ~0x20))
+        a++, upper++;
+    return !*a && !*upper;
+}
+
+int nvmmu_level_find(const struct nvmmu_format *f, const char *name)
+{
+    if (same_name(name, "PTE"))
+        return f->level[f->level_count - 1].level;
+    for (unsigned i = 0; i < f->level_count; i++)
+        if (same_name(name, level_names[f->level[i].level]))
+            return f->level[i].level;
+    return -EINVAL;
+}
+
+static bool has_level(const struct nvmmu_format *f, enum nvmmu_level level)
+{
+    for (unsigned i = 0; i < f->level_count; i++)
+        if (f->level[i].level == level)
+            return true;
+    return false;
+}
+
+int nvmmu_pte_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pte *pte,
+                     uint64_t out[2])
+{
+    if (!has_level(f, level) || !(f->page_levels & 1u << level))
+        return -EINVAL;
+    out[1] = 0;
+    return f->pte_encode(f, pte, &out[0]);
+}
+
+int nvmmu_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
+                     const struct nvmmu_pde *next, uint64_t out[2])
+{
+    if (!has_level(f, level) || level < NVMMU_PD0)
+        return -EINVAL;
+    return f->pde_encode(f, level, big, next, out);
+}
+
+void nvmmu_entry_decode(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
+                        struct nvmmu_entry *out)
+{
+    f->decode(f, level, word, out);
+}

@@ -1,0 +1,127 @@
+/*
+ * What a page table format is to the rest of the library: constants and small functions. Walker, extents, fields and
+ * the tree of tables are written once over this; a format is one file that fills it.
+ *
+ * A format is a chain of directories that ends in a pair of leaf tables, LPT and SPT, hanging from one PD0 entry.
+ */
+#ifndef NVMMU_FORMAT_PRIVATE_H
+#define NVMMU_FORMAT_PRIVATE_H
+
+#include <nvmmu/format.h>
+
+/* What chips of one format differ in. */
+#define NVMMU_TRAIT_TAGS      (1u << 0) /* with GSP firmware, compressible pages of VRAM get tag lines */
+#define NVMMU_TRAIT_ENCRYPTED (1u << 1) /* PTEs have an encryption bit */
+#define NVMMU_TRAIT_NO_ATS    (1u << 2) /* directory entries have NO_ATS */
+#define NVMMU_TRAIT_WIDE_PEER (1u << 3) /* addresses of peers reach into the comptag field */
+
+#define NVMMU_REFUSED 0xff /* aperture[]: the format cannot map this memory */
+
+struct nvmmu_kind_name {
+    uint8_t kind;
+    const char *name;
+};
+
+/* plain[k] is the uncompressed kind of the same layout; `invalid` where nouveau refuses k. */
+struct nvmmu_kinds {
+    const uint8_t *plain;
+    uint16_t count;
+    uint8_t invalid;
+    const struct nvmmu_kind_name *name;
+    size_t name_count;
+};
+
+/* A field of an entry, its bits inclusive. */
+struct nvmmu_field_layout {
+    const char *name;
+    uint8_t high, low;
+    uint8_t address_bit;     /* non-zero: an address, and this is its bit that lies at `low` */
+    const char *const *text; /* meanings of the values 0, 1, …, or NULL */
+    uint8_t traits;          /* only on formats with one of these; 0: on all */
+};
+struct nvmmu_field_set {
+    const struct nvmmu_field_layout *field;
+    size_t count;
+};
+
+/* What the directories say about an address. */
+struct nvmmu_spot {
+    enum nvmmu_state state; /* of the whole entry, unless leaf */
+    enum nvmmu_fault fault;
+    uint64_t word;          /* the lowest directory entry read */
+    unsigned shift;         /* log2 of the bytes it covers */
+    bool leaf;              /* it points at leaf tables */
+    const uint64_t *big, *small; /* leaf: they, where present and inside a window; at least one */
+};
+
+struct nvmmu_format {
+    const char *name;
+    const struct nvmmu_level_info *level; /* root first; the last two are LPT and SPT */
+    const struct nvmmu_page_size *page;   /* largest first */
+    uint8_t level_count;
+    uint8_t page_count;
+    uint8_t va_bits;
+    uint8_t page_levels;                  /* bit n: a table of enum nvmmu_level n can hold pages */
+    uint8_t aperture[4];                  /* PTE aperture of memory NVMMU_VRAM … NVMMU_NCOH, or NVMMU_REFUSED */
+    uint8_t traits;                       /* NVMMU_TRAIT_* */
+    uint8_t address_shift;                /* PTE address field = address >> address_shift, all apertures */
+    uint8_t address_bits[4];              /* by PTE aperture: width of a physical address */
+
+    /* Special words. A leaf entry with `valid` set is a page. */
+    uint64_t valid;
+    uint64_t page_bit;               /* in a directory: the entry is a page; 0: directories hold none */
+    uint64_t sparse_pte, sparse_pde; /* 0: no sparse pages */
+    uint64_t hidden;                 /* LPT: do not look into the SPT; 0: no such word */
+
+    const struct nvmmu_kinds *kinds;
+
+    int (*pte_encode)(const struct nvmmu_format *f, const struct nvmmu_pte *pte, uint64_t *word);
+    int (*pde_encode)(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
+                      const struct nvmmu_pde *next, uint64_t out[2]);
+    void (*decode)(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
+                   struct nvmmu_entry *out);
+    /* The layout of word[i] of an entry; it may depend on what the entry is. */
+    struct nvmmu_field_set (*fields)(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
+                                     unsigned i);
+    void (*locate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out);
+    void (*translate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
+};
+
+extern const struct nvmmu_format nvmmu_gp100, nvmmu_gp10b, nvmmu_gv100, nvmmu_tu102, nvmmu_ga100;
+
+static inline uint64_t nvmmu_entries(const struct nvmmu_level_info *l)
+{
+    return (uint64_t)1 << l->index_bits;
+}
+
+static inline uint64_t nvmmu_table_bytes(const struct nvmmu_level_info *l)
+{
+    return (uint64_t)l->entry_bytes << l->index_bits;
+}
+
+static inline uint64_t nvmmu_index(const struct nvmmu_level_info *l, uint64_t va)
+{
+    return va >> l->shift & (nvmmu_entries(l) - 1);
+}
+
+/* Entries are read while others write them. */
+static inline uint64_t nvmmu_load(const uint64_t *entry)
+{
+    return __atomic_load_n(entry, __ATOMIC_RELAXED);
+}
+
+/* [addr, addr + size) of an aperture, or NULL where no window holds all of it. */
+static inline const uint64_t *nvmmu_window_at(const struct nvmmu_space *s, unsigned aperture, uint64_t addr,
+                                              uint64_t size)
+{
+    for (size_t i = 0; i < s->window_count; i++) {
+        const struct nvmmu_window *w = &s->windows[i];
+
+        if (w->aperture == aperture && addr - w->base < w->size && w->size - (addr - w->base) >= size &&
+            !(addr & 7))
+            return (const uint64_t *)((const char *)w->cpu + (addr - w->base));
+    }
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,271 @@
+/*
+ * Entries of referenced pages: written by map, cleared by unmap. Everything is checked before the first entry
+ * changes; nothing is allocated.
+ */
+#include <errno.h>
+
+#include "vmm_private.h"
+
+/* ---- what map was asked for --------------------------------------------------------------------------------- */
+
+/* Attributes as they go into every entry; addr, aperture and comptag of one page still missing. */
+struct source {
+    const struct nvmmu_map *map;
+    struct nvmmu_pte pte;
+    unsigned shift;
+    bool tagged; /* the comptag follows the address */
+};
+
+/* Where in the object we are. */
+struct place {
+    const struct nvmmu_piece *piece;
+    uint64_t offset; /* into *piece, or into the list of pages */
+};
+
+static bool page_size_suits(const struct nvmmu_format *f, const struct nvmmu_map *m)
+{
+    uint8_t need = m->target == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST;
+
+    for (unsigned i = 0; i < f->page_count; i++)
+        if (f->page[i].shift == m->shift)
+            return f->page[i].flags & need;
+    return false;
+}
+
+static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *out)
+{
+    const struct nvmmu_format *f = vmm->format;
+    unsigned kind = m->defaults ? 0 : m->kind;
+    int plain = nvmmu_kind_uncompressed(f, kind);
+
+    if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED || !page_size_suits(f, m) || plain < 0)
+        return -EINVAL;
+    if (m->object_shift < m->shift || m->offset & ((1ull << m->shift) - 1))
+        return -EINVAL;
+    if (!m->pieces == !m->pages || (m->pages && m->shift != 12))
+        return -EINVAL;
+    *out = (struct source){
+        .map = m,
+        .shift = m->shift,
+        .pte = {
+            .aperture = f->aperture[m->target],
+            .kind = (uint16_t)(vmm->gsp_rm ? kind : (unsigned)plain),
+            .vol = m->defaults ? m->target == NVMMU_HOST : m->vol,
+            .ro = !m->defaults && m->ro,
+            .priv = !m->defaults && m->priv,
+        },
+        /* A line for every 64 KiB of VRAM; smaller pages get none. */
+        .tagged = vmm->gsp_rm && (unsigned)plain != kind && f->traits & NVMMU_TRAIT_TAGS && m->shift >= 16,
+    };
+    return 0;
+}
+
+/* The entry of the page at `addr`. */
+static int source_word(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t *word)
+{
+    struct nvmmu_pte pte = s->pte;
+
+    pte.addr = addr;
+    if (s->tagged)
+        pte.comptag = (uint32_t)(1 + (addr >> 16));
+    return f->pte_encode(f, &pte, word);
+}
+
+/* ---- the object's memory ------------------------------------------------------------------------------------ */
+
+/* The piece with the first byte. false: the object is shorter than offset + size. */
+static bool place_first(const struct nvmmu_map *m, struct place *out)
+{
+    uint64_t offset = m->offset, size = m->size;
+    const struct nvmmu_piece *p = m->pieces, *end = p + m->piece_count;
+
+    *out = (struct place){p, offset};
+    if (m->pages)
+        return offset >> 12 <= m->page_count && size >> 12 <= m->page_count - (offset >> 12);
+    while (p < end && offset >= p->size)
+        offset -= p++->size;
+    *out = (struct place){p, offset};
+    for (size += offset; p < end && size > p->size; p++)
+        size -= p->size;
+    return p < end;
+}
+
+static int piece_check(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t size)
+{
+    uint64_t unit = 1ull << s->shift, word;
+
+    if ((addr | size) & (unit - 1) || addr + (size - 1) < addr)
+        return -EINVAL;
+    return source_word(f, s, addr, &word) || source_word(f, s, addr + size - unit, &word) ? -EINVAL : 0;
+}
+
+/* Every address fits its field and suits the page size. */
+static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
+{
+    const struct nvmmu_map *m = s->map;
+    struct place at;
+    uint64_t left = m->size;
+
+    if (!place_first(m, &at))
+        return -EINVAL;
+    if (m->pages) {
+        uint64_t any = vmm->stores->any(m->pages + (at.offset >> 12), left >> 12);
+
+        return any & 0xfff || any >> vmm->format->address_bits[s->pte.aperture] ? -EINVAL : 0;
+    }
+    while (left) {
+        uint64_t n = at.piece->size - at.offset < left ? at.piece->size - at.offset : left;
+
+        if (n && piece_check(vmm->format, s, at.piece->addr + at.offset, n))
+            return -EINVAL;
+        left -= n;
+        at = (struct place){at.piece + 1, 0};
+    }
+    return 0;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------ */
+
+/* n entries from memory that goes on for at least n pages. */
+static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
+                      uint32_t n, uint64_t addr)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t word, second = 0;
+
+    source_word(vmm->format, s, addr, &word);
+    if (n > 1)
+        source_word(vmm->format, s, addr + (1ull << s->shift), &second);
+    if (sh->words == 2)
+        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, second - word);
+    else
+        vmm->stores->ramp(entry_at(sh, t, h, i), n, word, second - word);
+}
+
+static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
+                        const struct chunk *c, struct place *at)
+{
+    uint64_t word;
+
+    source_word(vmm->format, s, 0, &word);
+    vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, word,
+                      s->map->pages + (at->offset >> 12), vmm->format->address_shift);
+    at->offset += c->size;
+}
+
+static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
+                         const struct chunk *c, struct place *at)
+{
+    uint32_t i = c->index, end = c->index + c->count;
+
+    while (i < end) {
+        uint64_t pages = (at->piece->size - at->offset) >> s->shift;
+        uint32_t n = pages < end - i ? (uint32_t)pages : end - i;
+
+        write_run(vmm, s, t, h, i, n, at->piece->addr + at->offset);
+        i += n;
+        at->offset += (uint64_t)n << s->shift;
+        if (at->offset == at->piece->size)
+            *at = (struct place){at->piece + 1, 0};
+    }
+}
+
+int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
+{
+    uint64_t va = m->va, end = m->va + m->size;
+    struct table *t = NULL;
+    struct source s;
+    struct place at;
+    unsigned depth, h;
+    int ret = nvmmu_pages_check(vmm, m->va, m->size, m->shift, &depth, &h);
+
+    if (!ret)
+        ret = source_init(vmm, m, &s);
+    if (!ret)
+        ret = memory_check(vmm, &s);
+    if (!ret && !nvmmu_referenced(vmm, m->va, m->size, depth, h))
+        ret = -EINVAL;
+    if (ret)
+        return ret;
+
+    nvmmu_vmm_begin(vmm);
+    place_first(m, &at);
+    while (va < end) {
+        struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
+
+        t = nvmmu_table_at(vmm, t, va, depth, h);
+        if (m->pages)
+            write_pages(vmm, &s, t, h, &c, &at);
+        else
+            write_pieces(vmm, &s, t, h, &c, &at);
+        wrote(vmm, t, h, c.index, c.count);
+        nvmmu_changed(vmm, t, c.va, c.size);
+        va += c.size;
+    }
+    nvmmu_vmm_end(vmm);
+    return 0;
+}
+
+/* ---- clearing ----------------------------------------------------------------------------------------------- */
+
+/* Nothing in the table makes one of the entries differ from its neighbours when it is empty. */
+static bool plain_when_empty(const struct shape *sh, const struct table *t, unsigned h, const struct chunk *c)
+{
+    if (t->child) {
+        for (uint32_t k = c->index; k < c->index + c->count; k++)
+            if (t->child[k])
+                return false;
+        return !bits_any(sparse_of(sh, t, 0), c->index, c->count);
+    }
+    if (h == LPT)
+        return !t->refs[SPT] && !bits_any(sparse_of(sh, t, LPT), c->index, c->count);
+    return !bits_any(sparse_of(sh, t, SPT), c->index, c->count) &&
+           !bits_any(sparse_of(sh, t, LPT), 0, sh->entries[LPT]);
+}
+
+/* What was under the page shows again: tables, small entries, a sparse range. */
+static void entry_clear(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, bool sparse)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    if (t->child && t->child[i])
+        nvmmu_table_link(vmm, t->child[i]);
+    else if (!t->child && h == LPT && small_in_use(sh, t, i))
+        entries_fill(vmm, t, h, i, 1, 0);
+    else
+        entries_fill(vmm, t, h, i, 1, empty_word(vmm, t, h, sparse || entry_sparse(sh, t, h, i)));
+}
+
+static void chunk_clear(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const struct chunk *c, bool sparse)
+{
+    if (plain_when_empty(shape_of(vmm, t), t, h, c)) {
+        entries_fill(vmm, t, h, c->index, c->count, empty_word(vmm, t, h, sparse || t->sparse));
+    } else {
+        for (uint32_t i = c->index; i < c->index + c->count; i++)
+            entry_clear(vmm, t, h, i, sparse);
+    }
+    nvmmu_changed(vmm, t, c->va, c->size);
+}
+
+int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, bool sparse)
+{
+    uint64_t end = va + size;
+    struct table *t = NULL;
+    unsigned depth, h;
+    int ret = nvmmu_pages_check(vmm, va, size, shift, &depth, &h);
+
+    if (!ret && !nvmmu_referenced(vmm, va, size, depth, h))
+        ret = -EINVAL;
+    if (ret)
+        return ret;
+    nvmmu_vmm_begin(vmm);
+    while (va < end) {
+        struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
+
+        t = nvmmu_table_at(vmm, t, va, depth, h);
+        chunk_clear(vmm, t, h, &c, sparse);
+        va += c.size;
+    }
+    nvmmu_vmm_end(vmm);
+    return 0;
+}

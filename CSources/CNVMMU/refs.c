@@ -1,0 +1,254 @@
+/*
+ * References on the entries of pages: get and put, and how LPT and SPT share the addresses of a PD0 entry.
+ *
+ * nvkm's rules for the pair: referencing small entries takes the big entry over them away at once (it becomes 0, so
+ * that the SPT is looked into), whether or not it was valid; when the last small reference below goes, the big
+ * entry hides them again, or is sparse, unless a big page has been referenced since.
+ */
+#include <errno.h>
+#include <stdalign.h>
+#include <string.h>
+
+#include "vmm_private.h"
+
+/* ---- LPT and SPT ------------------------------------------------------------------------------------------ */
+
+static void big_entry_write(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint64_t word)
+{
+    nvmmu_store(entry_at(shape_of(vmm, t), t, LPT, i), word);
+    wrote(vmm, t, LPT, i, 1);
+}
+
+/* The SPT entries under a sparse LPT entry, before the SPT is looked into. */
+static void small_fill_sparse(struct nvmmu_vmm *vmm, struct table *t, uint32_t big)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint32_t first = big << sh->group, n = 1u << sh->group;
+
+    for (uint32_t i = first; i < first + n; i++)
+        if (!entry_is_page(vmm, sh, t, SPT, i))
+            nvmmu_store(entry_at(sh, t, SPT, i), vmm->format->sparse_pte);
+    wrote(vmm, t, SPT, first, n);
+}
+
+void nvmmu_small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t *shadowed = t->bits + sh->shadowed;
+
+    if (!t->hw[LPT].cpu)
+        return;
+    for (uint32_t big = i >> sh->group; big <= (i + n - 1) >> sh->group; big++) {
+        if (bits_get(shadowed, big))
+            continue;
+        bits_set(shadowed, big, 1);
+        bits_clear(t->bits + sh->holds, big, 1);
+        if (bits_get(sparse_of(sh, t, LPT), big))
+            small_fill_sparse(vmm, t, big);
+        big_entry_write(vmm, t, big, 0);
+    }
+}
+
+void nvmmu_small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    if (!t->hw[LPT].cpu)
+        return;
+    for (uint32_t big = i >> sh->group; big <= (i + n - 1) >> sh->group; big++) {
+        bool sparse = entry_sparse(sh, t, LPT, big);
+
+        if (small_in_use(sh, t, big))
+            continue;
+        bits_clear(t->bits + sh->shadowed, big, 1);
+        if (!entry_is_page(vmm, sh, t, LPT, big) && (sparse || !bits_get(t->bits + sh->holds, big)))
+            big_entry_write(vmm, t, big, empty_word(vmm, t, LPT, sparse));
+    }
+}
+
+void nvmmu_leaf_show(struct nvmmu_vmm *vmm, const struct table *t)
+{
+    if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
+        nvmmu_table_link(vmm, t);
+}
+
+/* ---- counting --------------------------------------------------------------------------------------------- */
+
+static uint32_t *extra_of(const struct shape *sh, const struct table *t, unsigned h)
+{
+    return t->extra + (h ? sh->entries[0] : 0);
+}
+
+/* Room to count second references. */
+static int extra_make(struct nvmmu_vmm *vmm, struct table *t)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    size_t bytes = (sh->entries[0] + sh->entries[1]) * sizeof(*t->extra);
+
+    if (t->extra)
+        return 0;
+    t->extra = gpuvm_mem_alloc(&vmm->alloc, bytes, alignof(uint64_t));
+    if (!t->extra)
+        return -ENOMEM;
+    memset(t->extra, 0, bytes);
+    return 0;
+}
+
+static int entries_ref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t *refs = refs_of(sh, t, h);
+
+    if (bits_any(refs, i, n)) {
+        if (extra_make(vmm, t))
+            return -ENOMEM;
+        for (uint32_t k = i; k < i + n; k++)
+            if (bits_get(refs, k))
+                extra_of(sh, t, h)[k]++;
+    }
+    bits_set(refs, i, n);
+    t->refs[h] += n;
+    return 0;
+}
+
+/* What new references mean for the entries above and beside. Cannot fail: done once all tables are there. */
+static void entries_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    if (t->child)
+        return;
+    nvmmu_leaf_show(vmm, t);
+    if (h == SPT) {
+        nvmmu_small_taken(vmm, t, i, n);
+    } else {
+        bits_clear(t->bits + sh->shadowed, i, n);
+        bits_set(t->bits + sh->holds, i, n);
+    }
+}
+
+static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t *refs = refs_of(sh, t, h);
+
+    for (uint32_t k = i; t->extra && k < i + n; k++) {
+        if (!extra_of(sh, t, h)[k])
+            bits_clear(refs, k, 1);
+        else
+            extra_of(sh, t, h)[k]--;
+    }
+    if (!t->extra)
+        bits_clear(refs, i, n);
+    t->refs[h] -= n;
+    if (!t->child && h == SPT) {
+        nvmmu_small_dropped(vmm, t, i, n);
+    } else if (!t->child) {
+        for (uint32_t k = i; k < i + n; k++)
+            if (!bits_get(refs, k))
+                bits_clear(t->bits + sh->holds, k, 1);
+    }
+    if (!t->refs[h])
+        nvmmu_table_drop(vmm, t, h);
+}
+
+bool nvmmu_referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h)
+{
+    const struct shape *sh = &vmm->shape[depth];
+    uint64_t end = va + size;
+    struct table *t = NULL;
+
+    while (va < end) {
+        struct chunk c = chunk_of(sh, h, va, end);
+
+        t = nvmmu_table_at(vmm, t, va, depth, h);
+        if (!t || !bits_all(refs_of(sh, t, h), c.index, c.count))
+            return false;
+        va += c.size;
+    }
+    return true;
+}
+
+/* ---- get and put ------------------------------------------------------------------------------------------ */
+
+static void range_unref(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
+{
+    const struct shape *sh = &vmm->shape[depth];
+    struct table *t = va < end ? nvmmu_table_at(vmm, NULL, va, depth, h) : NULL;
+
+    while (va < end) {
+        struct chunk c = chunk_of(sh, h, va, end);
+        struct table *next;
+
+        va += c.size;
+        next = va < end ? nvmmu_table_at(vmm, t, va, depth, h) : NULL; /* t may go */
+        entries_unref(vmm, t, h, c.index, c.count);
+        t = next;
+    }
+}
+
+static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsigned depth, unsigned h)
+{
+    const struct shape *sh = &vmm->shape[depth];
+    struct table *t = NULL;
+    uint64_t va = start;
+    int ret = 0;
+
+    while (va < end) {
+        struct chunk c = chunk_of(sh, h, va, end);
+
+        ret = nvmmu_table_make(vmm, t, va, depth, h, &t);
+        if (!ret)
+            ret = entries_ref(vmm, t, h, c.index, c.count);
+        if (ret)
+            break;
+        va += c.size;
+    }
+    if (ret)
+        range_unref(vmm, start, va, depth, h);
+    return ret;
+}
+
+static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
+{
+    const struct shape *sh = &vmm->shape[depth];
+    struct table *t = NULL;
+
+    while (va < end) {
+        struct chunk c = chunk_of(sh, h, va, end);
+
+        t = nvmmu_table_at(vmm, t, va, depth, h);
+        entries_settle(vmm, t, h, c.index, c.count);
+        va += c.size;
+    }
+}
+
+int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)
+{
+    unsigned depth, h;
+    int ret = nvmmu_pages_check(vmm, va, size, shift, &depth, &h);
+
+    if (ret)
+        return ret;
+    nvmmu_vmm_begin(vmm);
+    ret = range_ref(vmm, va, va + size, depth, h);
+    if (!ret)
+        range_settle(vmm, va, va + size, depth, h);
+    nvmmu_vmm_end(vmm);
+    return ret;
+}
+
+int nvmmu_vmm_put(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)
+{
+    unsigned depth, h;
+    int ret = nvmmu_pages_check(vmm, va, size, shift, &depth, &h);
+
+    if (ret)
+        return ret;
+    if (!nvmmu_referenced(vmm, va, size, depth, h))
+        return -EINVAL;
+    nvmmu_vmm_begin(vmm);
+    range_unref(vmm, va, va + size, depth, h);
+    nvmmu_vmm_end(vmm);
+    return 0;
+}

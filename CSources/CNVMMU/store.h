@@ -1,0 +1,35 @@
+/* Writing runs of entries. */
+#ifndef NVMMU_STORE_H
+#define NVMMU_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct nvmmu_stores {
+    /* n words, all the same. */
+    void (*fill)(uint64_t *at, size_t n, uint64_t word);
+    /* n words, each `step` above the one before. */
+    void (*ramp)(uint64_t *at, size_t n, uint64_t word, uint64_t step);
+    /* n words from addresses: word | address >> shift. */
+    void (*list)(uint64_t *at, size_t n, uint64_t word, const uint64_t *address, unsigned shift);
+    /* n pairs of words: the low one as ramp, the high one 0. */
+    void (*ramp_pairs)(uint64_t *at, size_t n, uint64_t word, uint64_t step);
+    /* All n values or-ed together. */
+    uint64_t (*any)(const uint64_t *value, size_t n);
+};
+
+/* The best of them for this machine. */
+const struct nvmmu_stores *nvmmu_stores_choose(void);
+
+static inline void nvmmu_store(uint64_t *entry, uint64_t word)
+{
+    __atomic_store_n(entry, word, __ATOMIC_RELAXED);
+}
+
+/* What was written before is seen by who follows this entry. */
+static inline void nvmmu_publish(uint64_t *entry, uint64_t word)
+{
+    __atomic_store_n(entry, word, __ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,441 @@
+/*
+ * Software and hardware tables: made, filled, linked, unlinked, freed.
+ *
+ * Order: a hardware table is filled before its parent's entry points at it; when it goes, the parent's entry changes
+ * first, the memory is retired, and freed after the flush. Room in the list of retired tables is taken when a table
+ * is made, so that dropping never allocates.
+ */
+#include <errno.h>
+#include <stdalign.h>
+#include <string.h>
+
+#include "vmm_private.h"
+
+#define TABLE_PAGE 4096u
+
+bool nvmmu_place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h)
+{
+    const struct nvmmu_format *f = vmm->format;
+
+    for (unsigned i = 0; i < f->level_count; i++) {
+        if (f->level[i].shift != shift)
+            continue;
+        *h = i == f->level_count - 1u ? SPT : 0;
+        *depth = i - *h;
+        return true;
+    }
+    return false;
+}
+
+/* ---- software tables -------------------------------------------------------------------------------------- */
+
+static struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, uint32_t index)
+{
+    unsigned depth = parent ? parent->depth + 1u : 0;
+    const struct shape *sh = &vmm->shape[depth];
+    struct table *t = vmm->unused[depth];
+
+    if (t)
+        vmm->unused[depth] = t->parent;
+    else
+        t = gpuvm_mem_alloc(&vmm->alloc, sh->bytes, 64);
+    if (!t)
+        return NULL;
+    memset(t, 0, sh->bytes);
+    t->parent = parent;
+    t->index = index;
+    t->depth = (uint8_t)depth;
+    if (sh->tables == 1)
+        t->child = (struct table **)((char *)t + sh->bytes) - sh->entries[0];
+    if (parent) {
+        t->va = parent->va + ((uint64_t)index << shape_of(vmm, parent)->level[0]->shift);
+        t->sparse = entry_sparse(shape_of(vmm, parent), parent, 0, index);
+        parent->child[index] = t;
+    }
+    return t;
+}
+
+static void extra_free(struct nvmmu_vmm *vmm, struct table *t)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    gpuvm_mem_free(&vmm->alloc, t->extra, (sh->entries[0] + sh->entries[1]) * sizeof(*t->extra));
+    t->extra = NULL;
+}
+
+/* To the free list: spaces fill again what they emptied. */
+static void table_free(struct nvmmu_vmm *vmm, struct table *t)
+{
+    if (t->extra)
+        extra_free(vmm, t);
+    if (t->parent)
+        t->parent->child[t->index] = NULL;
+    t->parent = vmm->unused[t->depth];
+    vmm->unused[t->depth] = t;
+}
+
+/* ---- memory of hardware tables ---------------------------------------------------------------------------- */
+
+static void pages_add(struct nvmmu_vmm *vmm, struct page *page)
+{
+    page->prev = NULL;
+    page->next = vmm->pages;
+    if (page->next)
+        page->next->prev = page;
+    vmm->pages = page;
+}
+
+static void pages_remove(struct nvmmu_vmm *vmm, struct page *page)
+{
+    if (page->next)
+        page->next->prev = page->prev;
+    if (page->prev)
+        page->prev->next = page->next;
+    else
+        vmm->pages = page->next;
+}
+
+static int page_new(struct nvmmu_vmm *vmm, uint32_t size)
+{
+    struct page *page = gpuvm_mem_alloc(&vmm->alloc, sizeof(*page), alignof(struct page));
+    int ret;
+
+    if (!page)
+        return -ENOMEM;
+    *page = (struct page){.size = size, .all = ~0u >> (32 - TABLE_PAGE / size)};
+    page->free = page->all;
+    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, TABLE_PAGE, TABLE_PAGE, &page->mem);
+    if (ret) {
+        gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
+        return ret;
+    }
+    pages_add(vmm, page);
+    return 0;
+}
+
+/* The lowest free piece of a page with room. */
+static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, struct hw *out)
+{
+    struct page *page = vmm->pages;
+    unsigned slot;
+    int ret;
+
+    while (page && page->size != size)
+        page = page->next;
+    if (!page) {
+        ret = page_new(vmm, size);
+        if (ret)
+            return ret;
+        page = vmm->pages;
+    }
+    slot = (unsigned)__builtin_ctz(page->free);
+    page->free &= page->free - 1;
+    if (!page->free)
+        pages_remove(vmm, page);
+    *out = (struct hw){
+        .cpu = (char *)page->mem.cpu + slot * size,
+        .addr = page->mem.addr + slot * size,
+        .page = page,
+        .aperture = page->mem.aperture,
+    };
+    return 0;
+}
+
+static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
+{
+    struct page *page = hw->page;
+
+    if (!page->free)
+        pages_add(vmm, page);
+    page->free |= 1u << (hw->addr - page->mem.addr) / page->size;
+    if (page->free != page->all)
+        return;
+    pages_remove(vmm, page);
+    vmm->hooks.free_table(vmm->hooks.ctx, &page->mem, TABLE_PAGE);
+    gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
+}
+
+static int memory_alloc(struct nvmmu_vmm *vmm, const struct nvmmu_level_info *l, struct hw *out)
+{
+    uint32_t size = (uint32_t)nvmmu_table_bytes(l);
+    struct nvmmu_table_mem mem;
+    int ret;
+
+    if (l->table_align < TABLE_PAGE)
+        return piece_alloc(vmm, size, out);
+    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, size, l->table_align, &mem);
+    if (!ret)
+        *out = (struct hw){.cpu = mem.cpu, .addr = mem.addr, .aperture = mem.aperture};
+    return ret;
+}
+
+static void memory_free(struct nvmmu_vmm *vmm, const struct hw *hw, uint32_t size)
+{
+    struct nvmmu_table_mem mem = {.addr = hw->addr, .cpu = hw->cpu, .aperture = hw->aperture};
+
+    if (hw->page)
+        piece_free(vmm, hw);
+    else
+        vmm->hooks.free_table(vmm->hooks.ctx, &mem, size);
+}
+
+void nvmmu_retired_free(struct nvmmu_vmm *vmm)
+{
+    for (size_t i = 0; i < vmm->retired_count; i++)
+        memory_free(vmm, &vmm->retired[i].hw, vmm->retired[i].size);
+    vmm->retired_count = 0;
+}
+
+/* Room to retire one table more than there are. */
+static int retired_reserve(struct nvmmu_vmm *vmm)
+{
+    size_t room = vmm->retired_room ? 2 * vmm->retired_room : 64;
+    struct retired *more;
+
+    if (vmm->hw_count + vmm->retired_count < vmm->retired_room)
+        return 0;
+    more = gpuvm_mem_alloc(&vmm->alloc, room * sizeof(*more), alignof(struct retired));
+    if (!more)
+        return -ENOMEM;
+    if (vmm->retired_count)
+        memcpy(more, vmm->retired, vmm->retired_count * sizeof(*more));
+    gpuvm_mem_free(&vmm->alloc, vmm->retired, vmm->retired_room * sizeof(*more));
+    vmm->retired = more;
+    vmm->retired_room = room;
+    return 0;
+}
+
+static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+{
+    vmm->retired[vmm->retired_count++] =
+        (struct retired){t->hw[h], (uint32_t)nvmmu_table_bytes(shape_of(vmm, t)->level[h])};
+    t->hw[h] = (struct hw){0};
+    vmm->hw_count--;
+}
+
+/* ---- links ------------------------------------------------------------------------------------------------ */
+
+static struct nvmmu_pde pointer_to(const struct hw *hw)
+{
+    return (struct nvmmu_pde){
+        .addr = hw->addr,
+        .aperture = hw->aperture,
+        .present = hw->cpu != NULL,
+        .vol = hw->cpu && hw->aperture == NVMMU_HOST,
+    };
+}
+
+/* The parent's entry for what `t` has. -EINVAL: an address that does not fit. */
+static int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64_t word[2])
+{
+    struct nvmmu_pde first = pointer_to(&t->hw[0]), small = pointer_to(&t->hw[SPT]);
+    enum nvmmu_level level = vmm->shape[t->depth - 1].level[0]->level;
+
+    if (t->child)
+        return vmm->format->pde_encode(vmm->format, level, NULL, &first, word);
+    return vmm->format->pde_encode(vmm->format, level, &first, &small, word);
+}
+
+/* Entries of two words: the big half first, both every time, as nouveau does. */
+static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uint64_t word[2])
+{
+    const struct table *p = t->parent;
+    const struct shape *sh = shape_of(vmm, p);
+    uint64_t *entry = entry_at(sh, p, 0, t->index);
+
+    nvmmu_publish(entry, word[0]);
+    if (sh->words == 2)
+        nvmmu_publish(entry + 1, word[1]);
+    wrote(vmm, p, 0, t->index, 1);
+    nvmmu_changed(vmm, p, t->va, entry_bytes_of_va(sh, 0));
+}
+
+void nvmmu_table_link(struct nvmmu_vmm *vmm, const struct table *t)
+{
+    uint64_t word[2];
+
+    link_words(vmm, t, word);
+    parent_write(vmm, t, word);
+}
+
+/* ---- hardware tables -------------------------------------------------------------------------------------- */
+
+/* An LPT that comes while SPT entries below it are in use leaves those to the SPT. */
+static void fill_beside_small(struct nvmmu_vmm *vmm, struct table *t)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    for (uint32_t i = 0; i < sh->entries[LPT]; i++) {
+        bool shadowed = small_in_use(sh, t, i);
+
+        nvmmu_store(entry_at(sh, t, LPT, i), shadowed ? 0 : empty_word(vmm, t, LPT, t->sparse));
+        if (shadowed)
+            bits_set(t->bits + sh->shadowed, i, 1);
+    }
+    wrote(vmm, t, LPT, 0, sh->entries[LPT]);
+}
+
+/* Memory, content, link. A page that stands in the parent's entry stays, so that a get that fails can be undone. */
+static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t word[2];
+    int ret = retired_reserve(vmm);
+
+    if (!ret)
+        ret = memory_alloc(vmm, sh->level[h], &t->hw[h]);
+    if (ret)
+        return ret;
+    if (t->parent && link_words(vmm, t, word)) {
+        memory_free(vmm, &t->hw[h], (uint32_t)nvmmu_table_bytes(sh->level[h]));
+        t->hw[h] = (struct hw){0};
+        return -EINVAL;
+    }
+    vmm->hw_count++;
+    if (!t->child && h == LPT)
+        bits_clear(t->bits + sh->shadowed, 0, sh->entries[LPT]);
+    if (!t->child && h == LPT && t->refs[SPT])
+        fill_beside_small(vmm, t);
+    else
+        entries_fill(vmm, t, h, 0, sh->entries[h], empty_word(vmm, t, h, t->sparse));
+    if (t->parent) {
+        t->parent->refs[0]++;
+        if (!entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
+            parent_write(vmm, t, word);
+    }
+    return 0;
+}
+
+/* The parent's entry without hw[h]: the other table, or a page that was mapped over both, or nothing. */
+static void unlink_from_parent(struct nvmmu_vmm *vmm, struct table *t)
+{
+    const struct shape *sh = shape_of(vmm, t->parent);
+    uint64_t nothing[2] = {empty_word(vmm, t->parent, 0, t->sparse), 0};
+
+    if (entry_is_page(vmm, sh, t->parent, 0, t->index))
+        nvmmu_changed(vmm, t->parent, t->va, entry_bytes_of_va(sh, 0));
+    else if (t->hw[0].cpu || t->hw[1].cpu)
+        nvmmu_table_link(vmm, t);
+    else
+        parent_write(vmm, t, nothing);
+}
+
+void nvmmu_table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+{
+    struct table *parent = t->parent;
+
+    hw_retire(vmm, t, h);
+    if (--parent->refs[0])
+        unlink_from_parent(vmm, t);
+    if (!t->hw[0].cpu && !t->hw[1].cpu)
+        table_free(vmm, t);
+    if (!parent->refs[0])
+        nvmmu_table_drop(vmm, parent, 0);
+}
+
+/* ---- finding and making ----------------------------------------------------------------------------------- */
+
+/* The software table of `depth` that covers va, or NULL. */
+static struct table *find(const struct nvmmu_vmm *vmm, uint64_t va, unsigned depth)
+{
+    struct table *t = vmm->root;
+
+    while (t && t->depth < depth)
+        t = t->child[nvmmu_index(shape_of(vmm, t)->level[0], va)];
+    return t;
+}
+
+struct table *nvmmu_table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h)
+{
+    struct table *t;
+
+    if (near && near->parent && near->index + 1 < shape_of(vmm, near->parent)->entries[0])
+        t = near->parent->child[near->index + 1];
+    else
+        t = find(vmm, va, depth);
+    return t && t->hw[h].cpu ? t : NULL;
+}
+
+/* Takes back tables that were made and got no reference, from `t` upward. */
+static void prune(struct nvmmu_vmm *vmm, struct table *t)
+{
+    if (!t->hw[0].cpu && !t->hw[1].cpu) {
+        struct table *parent = t->parent;
+
+        table_free(vmm, t);
+        t = parent;
+    }
+    if (!t->refs[0] && t->hw[0].cpu)
+        nvmmu_table_drop(vmm, t, 0);
+}
+
+int nvmmu_table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
+                     struct table **out)
+{
+    struct table *t = vmm->root;
+    int ret;
+
+    if (near && near->parent && near->index + 1 < shape_of(vmm, near->parent)->entries[0])
+        t = near->parent;
+    while (t->depth < depth) {
+        uint32_t index = (uint32_t)nvmmu_index(shape_of(vmm, t)->level[0], va);
+        struct table *child = t->child[index];
+        unsigned need = t->depth + 1u == depth ? h : 0;
+
+        if (!child)
+            child = table_new(vmm, t, index);
+        if (!child) {
+            prune(vmm, t);
+            return -ENOMEM;
+        }
+        if (!child->hw[need].cpu) {
+            ret = hw_make(vmm, child, need);
+            if (ret) {
+                prune(vmm, child);
+                return ret;
+            }
+        }
+        t = child;
+    }
+    *out = t;
+    return 0;
+}
+
+int nvmmu_root_create(struct nvmmu_vmm *vmm)
+{
+    vmm->root = table_new(vmm, NULL, 0);
+    if (!vmm->root)
+        return -ENOMEM;
+    vmm->root->refs[0] = 1;
+    return hw_make(vmm, vmm->root, 0);
+}
+
+/* ---- the end ---------------------------------------------------------------------------------------------- */
+
+static void destroy_below(struct nvmmu_vmm *vmm, struct table *t)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    for (uint32_t i = 0; t->child && i < sh->entries[0]; i++)
+        if (t->child[i])
+            destroy_below(vmm, t->child[i]);
+    for (unsigned h = 0; h < sh->tables; h++)
+        if (t->hw[h].cpu)
+            hw_retire(vmm, t, h);
+    table_free(vmm, t);
+}
+
+void nvmmu_tables_destroy(struct nvmmu_vmm *vmm)
+{
+    if (vmm->root)
+        destroy_below(vmm, vmm->root);
+    nvmmu_retired_free(vmm);
+    for (unsigned depth = 0; depth < vmm->depths; depth++) {
+        while (vmm->unused[depth]) {
+            struct table *t = vmm->unused[depth];
+
+            vmm->unused[depth] = t->parent;
+            gpuvm_mem_free(&vmm->alloc, t, vmm->shape[depth].bytes);
+        }
+    }
+}

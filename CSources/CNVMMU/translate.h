@@ -1,0 +1,150 @@
+/*
+ * The quick walk, written once: each format instantiates it with constants and small functions that the compiler
+ * folds in. Reads nothing outside the space's windows.
+ */
+#ifndef NVMMU_TRANSLATE_H
+#define NVMMU_TRANSLATE_H
+
+#include "format_private.h"
+
+/* Where a directory entry points. */
+struct nvmmu_next {
+    uint64_t addr;
+    unsigned aperture; /* enum nvmmu_aperture */
+    bool present;
+};
+
+/* Compile-time constants of a format. */
+struct nvmmu_translator {
+    const struct nvmmu_level_info *level;
+    unsigned level_count, va_bits;
+    uint64_t valid, page_bit, sparse_pte, sparse_pde, hidden;
+    uint64_t ro, priv;
+    unsigned aperture_low; /* lowest bit of a PTE's aperture */
+    struct nvmmu_next (*next)(uint64_t word);
+    struct nvmmu_next (*big)(const uint64_t word[2]);
+    struct nvmmu_next (*small)(const uint64_t word[2]);
+    uint64_t (*address)(uint64_t pte, unsigned aperture);
+};
+
+#define NVMMU_INLINE static inline __attribute__((always_inline))
+
+NVMMU_INLINE const uint64_t *nvmmu_next_table(const struct nvmmu_space *s, struct nvmmu_next next,
+                                              const struct nvmmu_level_info *l)
+{
+    return next.present ? nvmmu_window_at(s, next.aperture, next.addr, nvmmu_table_bytes(l)) : NULL;
+}
+
+/* The entry at hand covers 1 << shift bytes and decides. */
+NVMMU_INLINE void nvmmu_spot_is(struct nvmmu_spot *spot, enum nvmmu_state state, enum nvmmu_fault fault,
+                                unsigned shift, uint64_t word)
+{
+    *spot = (struct nvmmu_spot){.state = state, .fault = fault, .shift = shift, .word = word};
+}
+
+/* Down to PD0. A table outside every window is one that is not there. */
+NVMMU_INLINE void nvmmu_locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
+                                    struct nvmmu_spot *spot)
+{
+    const unsigned pd0 = t->level_count - 3;
+    struct nvmmu_next next = {s->root, s->root_aperture, true}, small;
+    const uint64_t *entry = NULL;
+    uint64_t word[2] = {0, 0};
+    unsigned above = t->va_bits; /* bytes that the table at hand covers */
+
+    if (__builtin_expect(va >> t->va_bits != 0, 0)) {
+        nvmmu_spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_VA_LIMIT, t->va_bits, 0);
+        return;
+    }
+    for (unsigned i = 0; i <= pd0; i++) {
+        const struct nvmmu_level_info *l = &t->level[i];
+        const uint64_t *table = nvmmu_next_table(s, next, l);
+
+        if (__builtin_expect(!table, 0)) {
+            nvmmu_spot_is(spot, word[0] & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED,
+                          NVMMU_FAULT_PDE, above, word[0]);
+            return;
+        }
+        entry = table + nvmmu_index(l, va) * (l->entry_bytes / 8);
+        word[0] = nvmmu_load(entry);
+        above = l->shift;
+        if (word[0] & t->page_bit) {
+            bool page = s->format->page_levels & 1u << l->level;
+
+            nvmmu_spot_is(spot, page ? NVMMU_MAPPED : NVMMU_UNMAPPED, page ? 0 : NVMMU_FAULT_PDE_SIZE, above, word[0]);
+            return;
+        }
+        if (i < pd0)
+            next = t->next(word[0]);
+    }
+    if (t->level[pd0].entry_bytes == 16)
+        word[1] = nvmmu_load(entry + 1);
+    next = t->big(word);
+    small = t->small(word);
+    spot->big = nvmmu_next_table(s, next, &t->level[pd0 + 1]);
+    spot->small = nvmmu_next_table(s, small, &t->level[pd0 + 2]);
+    spot->word = word[0];
+    spot->shift = above;
+    spot->leaf = (spot->big || spot->small) && !spot->big == !next.present;
+    spot->fault = NVMMU_FAULT_PDE;
+    spot->state = word[0] & t->sparse_pde && !next.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED;
+}
+
+NVMMU_INLINE void nvmmu_translation_is(const struct nvmmu_translator *t, uint64_t va, enum nvmmu_state state,
+                                       enum nvmmu_fault fault, unsigned shift, uint64_t word,
+                                       struct nvmmu_translation *out)
+{
+    uint64_t offset = va & (((uint64_t)1 << shift) - 1);
+    unsigned aperture = word >> t->aperture_low & 3;
+
+    out->state = state;
+    out->fault = fault;
+    out->word = word;
+    out->shift = (uint8_t)shift;
+    out->limit = ((uint64_t)1 << shift) - offset;
+    out->aperture = (uint8_t)aperture;
+    out->pa = state == NVMMU_MAPPED ? t->address(word, aperture) + offset : 0;
+    out->ro = (word & t->ro) != 0;
+    out->priv = (word & t->priv) != 0;
+}
+
+/* The leaf tables' answer. The LPT's entry decides, unless it leaves it to the SPT. */
+NVMMU_INLINE void nvmmu_translate_leaf(const struct nvmmu_translator *t, const uint64_t *big, const uint64_t *small,
+                                       uint64_t va, struct nvmmu_translation *out)
+{
+    const struct nvmmu_level_info *l = &t->level[t->level_count - 2];
+    uint64_t pte;
+
+    if (big) {
+        pte = nvmmu_load(big + nvmmu_index(l, va));
+        if (pte & (t->valid | t->sparse_pte | t->hidden) || !small) {
+            nvmmu_translation_is(t, va,
+                                 pte & t->valid        ? NVMMU_MAPPED
+                                 : pte & t->sparse_pte ? NVMMU_SPARSE
+                                                       : NVMMU_UNMAPPED,
+                                 NVMMU_FAULT_PTE, l->shift, pte, out);
+            return;
+        }
+    }
+    l++;
+    pte = nvmmu_load(small + nvmmu_index(l, va));
+    nvmmu_translation_is(t, va,
+                         pte & t->valid        ? NVMMU_MAPPED
+                         : pte & t->sparse_pte ? NVMMU_SPARSE
+                                               : NVMMU_UNMAPPED,
+                         NVMMU_FAULT_PTE, l->shift, pte, out);
+}
+
+NVMMU_INLINE void nvmmu_translate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
+                                       struct nvmmu_translation *out)
+{
+    struct nvmmu_spot spot;
+
+    nvmmu_locate_with(t, s, va, &spot);
+    if (__builtin_expect(spot.leaf, 1))
+        nvmmu_translate_leaf(t, spot.big, spot.small, va, out);
+    else
+        nvmmu_translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
+}
+
+#endif

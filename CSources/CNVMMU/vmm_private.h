@@ -1,0 +1,236 @@
+/*
+ * The tree of tables behind <nvmmu/vmm.h>.
+ *
+ * A software table stands for one hardware table, or, at the bottom, for the LPT and SPT of one PD0 entry; hw[0] is
+ * the directory or LPT, hw[1] the SPT, and each comes and goes by itself. refs[h] counts, as nvkm does: for a
+ * directory its children's hardware tables and the references on its own entries (pages and sparse ones), for a leaf
+ * the references on the entries of hw[h]. A hardware table exists exactly while refs[h] is not 0; the root has one
+ * reference of its own.
+ *
+ * Which entries are referenced stands in bitmaps, further references of the same entry in `extra`. An entry is
+ * effectively sparse if a sparse range was taken on it, on an entry above it (`sparse` of the table), or for an SPT
+ * entry on the LPT entry over it. Invariant: child->sparse == the parent's entry is effectively sparse.
+ */
+#ifndef NVMMU_VMM_PRIVATE_H
+#define NVMMU_VMM_PRIVATE_H
+
+#include <nvmmu/vmm.h>
+
+#include "bits.h"
+#include "format_private.h"
+#include "store.h"
+
+enum { LPT = 0, SPT = 1 }; /* the two hardware tables of a leaf; a directory has only [0] */
+
+/* Hardware tables smaller than a page are cut from pages. */
+struct page {
+    struct nvmmu_table_mem mem;
+    uint32_t size;
+    uint32_t free; /* bit n: piece n */
+    uint32_t all;
+    struct page *next, *prev; /* among those with room */
+};
+
+struct hw {
+    void *cpu; /* NULL: no table */
+    uint64_t addr;
+    struct page *page; /* it was cut from */
+    uint8_t aperture;
+};
+
+struct table {
+    struct table *parent; /* NULL: root. On the free list: the next one */
+    uint64_t va;
+    uint32_t index; /* in the parent */
+    uint8_t depth;  /* 0: root */
+    bool sparse;
+    uint32_t refs[2];
+    struct hw hw[2];
+    struct table **child; /* directories */
+    uint32_t *extra;      /* references beyond the first, by entry, hw[1] behind hw[0]; NULL: none yet */
+    uint64_t bits[];      /* see struct shape */
+};
+
+/* What tables of one depth look like. */
+struct shape {
+    const struct nvmmu_level_info *level[2];
+    uint32_t entries[2];
+    uint8_t tables;    /* 1, leaf 2 */
+    uint8_t words;     /* 64-bit words of an entry */
+    uint8_t group;     /* log2 of the SPT entries below an LPT entry */
+    uint32_t bytes;    /* of a software table, children included */
+    uint16_t refs[2];  /* where in bits[]: referenced for pages */
+    uint16_t sparse[2]; /* taken by a sparse range */
+    uint16_t shadowed; /* LPT: the SPT entries below hold (nvkm's spte_valid) */
+    uint16_t holds;    /* LPT: the LPT entry holds (nvkm's lpte_valid) */
+};
+
+/* Hardware memory that may go after the flush. */
+struct retired {
+    struct hw hw;
+    uint32_t size;
+};
+
+struct range {
+    uint64_t va, end;
+};
+
+struct nvmmu_vmm {
+    const struct nvmmu_format *format;
+    const struct nvmmu_stores *stores;
+    struct nvmmu_vmm_hooks hooks;
+    struct gpuvm_alloc alloc;
+    struct nvmmu_window *windows;
+    size_t window_count;
+    uint64_t kernel_addr, kernel_end, limit;
+    bool gsp_rm;
+
+    unsigned depths; /* of software tables: level_count - 1 */
+    struct shape shape[NVMMU_STEPS_MAX - 1];
+    struct table *root;
+    struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
+    struct page *pages;                        /* with room for small tables */
+
+    unsigned batch;
+    bool changed; /* a flush is due, as in `flush` */
+    struct nvmmu_flush flush;
+    struct retired *retired; /* room for every hardware table there is */
+    size_t retired_count, retired_room, hw_count;
+
+    struct range *sparse; /* ranges taken, ascending */
+    size_t sparse_count, sparse_room;
+};
+
+/* ---- tables.c ------------------------------------------------------------------------------------------- */
+
+/* Where pages of a size live: depth of the software table and which of its hardware tables. */
+bool nvmmu_place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h);
+int nvmmu_root_create(struct nvmmu_vmm *vmm);
+/* Frees every table; retired ones too. */
+void nvmmu_tables_destroy(struct nvmmu_vmm *vmm);
+/* The table with the entry for va whose hw[h] exists, or NULL. `near`: a table of this depth close before, or NULL. */
+struct table *nvmmu_table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h);
+/* The same, made where missing. -ENOMEM, or -EINVAL for table memory no entry can point at. */
+int nvmmu_table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
+                     struct table **out);
+/* hw[h] has lost its last reference: unlinks it and what becomes empty above. `t` may be gone afterwards. */
+void nvmmu_table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h);
+/* Points the parent's entry at what `t` has. */
+void nvmmu_table_link(struct nvmmu_vmm *vmm, const struct table *t);
+/* Gives retired memory back. */
+void nvmmu_retired_free(struct nvmmu_vmm *vmm);
+
+/* ---- vmm.c ---------------------------------------------------------------------------------------------- */
+
+/* Entries of table `t` in [va, va + size) were written: a flush is due. */
+void nvmmu_changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size);
+/* -EINVAL unless the range lies in a client's area and is whole pages of a size that exists. */
+int nvmmu_range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
+int nvmmu_pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
+                      unsigned *h);
+
+/* ---- refs.c --------------------------------------------------------------------------------------------- */
+
+/* Every entry of [va, va + size) is referenced for a page. */
+bool nvmmu_referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h);
+/* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
+void nvmmu_small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
+void nvmmu_small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
+/* A page that stands over the tables of `t` gives way to them. */
+void nvmmu_leaf_show(struct nvmmu_vmm *vmm, const struct table *t);
+
+/* ---- shared small things --------------------------------------------------------------------------------- */
+
+static inline const struct shape *shape_of(const struct nvmmu_vmm *vmm, const struct table *t)
+{
+    return &vmm->shape[t->depth];
+}
+
+static inline uint64_t *refs_of(const struct shape *sh, const struct table *t, unsigned h)
+{
+    return (uint64_t *)t->bits + sh->refs[h];
+}
+
+static inline uint64_t *sparse_of(const struct shape *sh, const struct table *t, unsigned h)
+{
+    return (uint64_t *)t->bits + sh->sparse[h];
+}
+
+/* SPT entries under LPT entry `big` that something references. */
+static inline bool small_in_use(const struct shape *sh, const struct table *t, uint32_t big)
+{
+    uint32_t i = big << sh->group, n = 1u << sh->group;
+
+    return t->refs[SPT] && (bits_any(refs_of(sh, t, SPT), i, n) || bits_any(sparse_of(sh, t, SPT), i, n));
+}
+
+/* An entry's sparseness without that of its own table's `sparse`. */
+static inline bool entry_sparse(const struct shape *sh, const struct table *t, unsigned h, uint32_t i)
+{
+    return t->sparse || bits_get(sparse_of(sh, t, h), i) ||
+           (h == SPT && bits_get(sparse_of(sh, t, LPT), i >> sh->group));
+}
+
+static inline uint64_t *entry_at(const struct shape *sh, const struct table *t, unsigned h, uint32_t i)
+{
+    return (uint64_t *)t->hw[h].cpu + (size_t)i * sh->words;
+}
+
+/* The entry holds a page. */
+static inline bool entry_is_page(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t,
+                                 unsigned h, uint32_t i)
+{
+    return *entry_at(sh, t, h, i) & (t->child ? vmm->format->page_bit : vmm->format->valid);
+}
+
+static inline void wrote(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i, uint32_t n)
+{
+    if (vmm->hooks.wrote)
+        vmm->hooks.wrote(vmm->hooks.ctx, t->hw[h].addr, i, n);
+}
+
+/* n entries become `word` (and 0 where entries have two words). */
+static inline void entries_fill(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i,
+                                uint32_t n, uint64_t word)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    if (sh->words == 2)
+        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, 0);
+    else
+        vmm->stores->fill(entry_at(sh, t, h, i), n, word);
+    wrote(vmm, t, h, i, n);
+}
+
+/* What an entry without a page, and without a table below, says. */
+static inline uint64_t empty_word(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, bool sparse)
+{
+    const struct nvmmu_format *f = vmm->format;
+
+    if (sparse)
+        return t->child ? f->sparse_pde : f->sparse_pte;
+    return !t->child && h == LPT ? f->hidden : 0;
+}
+
+static inline uint64_t entry_bytes_of_va(const struct shape *sh, unsigned h)
+{
+    return 1ull << sh->level[h]->shift;
+}
+
+/* A run of entries in one table, as a range of addresses is cut into. */
+struct chunk {
+    uint32_t index, count;
+    uint64_t va, size;
+};
+
+static inline struct chunk chunk_of(const struct shape *sh, unsigned h, uint64_t va, uint64_t end)
+{
+    const struct nvmmu_level_info *l = sh->level[h];
+    uint32_t index = (uint32_t)nvmmu_index(l, va);
+    uint64_t left = (end - va) >> l->shift, room = sh->entries[h] - index;
+    uint32_t count = (uint32_t)(left < room ? left : room);
+
+    return (struct chunk){index, count, va, (uint64_t)count << l->shift};
+}
+
+#endif
