@@ -1,0 +1,88 @@
+# gpuvm, one command each:
+#
+#   make                 the program gpuvm and the C library libgpuvm
+#   make run             replays recorded sessions of the NVK driver (TRACES=…) and reports
+#   make test            every test
+#   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
+#   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
+#   make clean           removes what was built
+#
+# The first three install what is missing, with apt, as root or by sudo. CC and CFLAGS are for the C library.
+
+PREFIX  ?= /usr/local
+CC      ?= cc
+CFLAGS  ?= -O2 -g
+TRACES  ?= $(sort $(wildcard Tests/Traces/*.jsonl.gz))
+
+# Where toolchains lie that are not on everybody's PATH; a home for SwiftPM's caches where there is none.
+export PATH := $(PATH):/opt/swift/usr/bin:/usr/libexec/swift/bin
+ifeq ($(strip $(HOME)),)
+export HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+
+all: program library
+help:
+	@sed -n '/^#   make/s/^#   //p' Makefile
+
+program: setup
+	swift build -c release --product gpuvm </dev/null
+
+run: program
+	.build/release/gpuvm replay $(TRACES) </dev/null
+
+test: setup
+	@tools/test
+
+fresh:
+	@tools/fresh run test
+
+setup:
+	@tools/setup
+
+clean:
+	rm -rf build .build
+
+# ---- the C library: CGPUVM and CNVMMU, without Swift ----------------------------------------------------
+
+parts    := CGPUVMBase CGPUVM CNVMMU
+objects  := $(patsubst CSources/%.c,build/lib/%.o,$(wildcard $(parts:%=CSources/%/*.c)))
+headers  := $(wildcard $(parts:%=CSources/%/include/*/*.h))
+version  := $(shell sed -n 's/^\#define GPUVM_VERSION_[MP][A-Z]* //p' CSources/CGPUVMBase/include/gpuvm/base.h | paste -sd.)
+soname   := libgpuvm.so.$(firstword $(subst ., ,$(version)))
+compile  := $(CC) -std=c17 -fPIC -Wall -Wextra $(parts:%=-ICSources/%/include) $(CPPFLAGS) $(CFLAGS)
+
+library: build/lib/libgpuvm.a build/lib/$(soname)
+
+build/lib/libgpuvm.a: $(objects)
+	rm -f $@
+	$(AR) rcs $@ $^
+
+build/lib/$(soname): $(objects) CSources/libgpuvm.map
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-soname,$(soname) -Wl,--version-script=CSources/libgpuvm.map \
+		-Wl,-z,defs -o $@ $(objects)
+
+build/lib/%.o: CSources/%.c build/lib/command
+	@mkdir -p $(@D)
+	$(compile) -MMD -MP -c -o $@ $<
+
+# Changes when the compiler or its flags do, so that everything is compiled again.
+build/lib/command: FORCE
+	@mkdir -p $(@D)
+	@echo '$(compile)' | cmp -s - $@ || echo '$(compile)' >$@
+
+-include $(objects:.o=.d)
+
+to     = $(DESTDIR)$(abspath $(PREFIX))
+install: library
+	install -d $(to)/include/gpuvm $(to)/include/nvmmu $(to)/lib/pkgconfig
+	$(foreach h,$(headers),install -m 644 $(h) $(to)/include/$(notdir $(patsubst %/,%,$(dir $(h)))) &&) :
+	install -m 644 build/lib/libgpuvm.a $(to)/lib
+	install -m 755 build/lib/$(soname) $(to)/lib/libgpuvm.so.$(version)
+	ln -sf libgpuvm.so.$(version) $(to)/lib/$(soname)
+	ln -sf $(soname) $(to)/lib/libgpuvm.so
+	sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(version)|' CSources/gpuvm.pc.in >$(to)/lib/pkgconfig/gpuvm.pc
+	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
+
+FORCE:
+.PHONY: all help program run test fresh setup clean library install FORCE
+.DELETE_ON_ERROR:
