@@ -50,6 +50,11 @@ public struct OperationList: ~Copyable {
             try body(self[i])
         }
     }
+
+    /// A copy of the operations.
+    public var all: [Operation] {
+        (0..<count).map { self[$0] }
+    }
 }
 
 extension Operation {

@@ -29,8 +29,9 @@ import Testing
                 model = before
             }
             guard round % 16 == 0 else { continue }
-            try #require(space.check() == nil)
-            try #require(space.pages() == model.pages, "round \(round)")
+            let (broken, pages) = (space.check(), space.pages())
+            try #require(broken == nil, "round \(round)")
+            try #require(pages == model.pages, "round \(round)")
         }
     }
 

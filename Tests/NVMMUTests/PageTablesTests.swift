@@ -54,17 +54,21 @@ final class TablePool: PageTableHooks {
         attributes.kind = 6
         let pieces = [PhysicalPiece(addr: 0x1000, size: 0x1000), PhysicalPiece(addr: 0x8000, size: 0x1000)]
         try tables.map(0x12345000, 0x2000, shift: 12, pieces: pieces, offset: 0, attributes)
-        guard case .page(let pa, let pte) = tables.walk(0x12346abc).result else {
-            Issue.record("not mapped: \(tables.walk(0x12346abc).result)")
-            return
-        }
-        #expect(pa == 0x8abc && pte.kind == 6 && pte.aperture == .vram && !pte.vol)
-        #expect(tables.check() == nil)
+        var expected = PTE()
+        expected.addr = 0x8000
+        expected.kind = 6
+        var (seen, broken) = (tables.walk(0x12346abc).result, tables.check())
+        #expect(seen == .page(pa: 0x8abc, expected))
+        #expect(broken == nil)
         try tables.unmap(0x12345000, 0x2000, shift: 12, sparse: false)
-        #expect(tables.walk(0x12346abc).result == .fault(.pte))
+        seen = tables.walk(0x12346abc).result
+        #expect(seen == .fault(.pte))
         try tables.put(0x12345000, 0x2000, shift: 12)
-        #expect(tables.walk(0x12346abc).result == .fault(.pde))
-        #expect(tables.tables().count == 1, "only the root is left")
+        (seen, broken) = (tables.walk(0x12346abc).result, tables.check())
+        #expect(seen == .fault(.pde))
+        #expect(broken == nil)
+        let left = tables.tables()
+        #expect(left.count == 1, "only the root is left")
         #expect(pool.used <= empty + 8, "table pages go back, but for a small cache")
     }
 
@@ -120,13 +124,15 @@ final class TablePool: PageTableHooks {
         #expect(throws: KernelErrno.EINVAL) { try tables.get(1 << 39, 0x1000, shift: 12) }
         #expect(throws: KernelErrno.EINVAL) { try tables.get(0, 0x1000, shift: 13) }
         #expect(throws: KernelErrno.ENOMEM) { try tables.get(0, 64 << 20, shift: 12) }
-        #expect(tables.tables().count == 1)
+        let left = tables.tables()
+        #expect(left.count == 1)
         try tables.get(0, 0x1000, shift: 12)
         #expect(throws: KernelErrno.EINVAL) {
             try tables.map(0, 0x1000, shift: 12, pieces: [PhysicalPiece(addr: 1 << 40, size: 0x1000)], offset: 0, vram)
         }
-        #expect(tables.walk(0).result == .fault(.pte))
-        #expect(tables.check() == nil)
+        let (seen, broken) = (tables.walk(0).result, tables.check())
+        #expect(seen == .fault(.pte))
+        #expect(broken == nil)
     }
 }
 
@@ -171,7 +177,8 @@ final class TablePool: PageTableHooks {
         #expect(Format(named: "nv99") == nil)
         #expect(Chip(chipset: 0x999) == nil)
         #expect(Chip(chipset: -1) == nil)
-        #expect(try #require(Chip(chipset: 0x172)).format.name == "tu102" || Chip(chipset: 0x172)!.format.name == "ga102")
+        #expect(Chip(chipset: 0x162)?.format.name == "tu102")
+        #expect(Chip(chipset: 0x172)?.format.name == "ga100")
         #expect(Format(named: "tu102")?.level(named: "pd9") == nil)
         #expect(Format(named: "tu102")?.level(named: "PTE") == .spt)
     }
