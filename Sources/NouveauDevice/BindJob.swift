@@ -1,0 +1,161 @@
+internal import GPUVM
+internal import KernelErrno
+internal import NVMMU
+internal import NouveauUAPI
+
+/// One VM_BIND call, in nouveau's phases.
+///
+/// - `submit` changes the VA space, takes page-table references and makes new regions sparse: all of the call's
+///   operations or none. Undone in reverse, from one log.
+/// - `run` writes page table entries and nothing else; it allocates nothing.
+/// - `cleanUp` drops references and regions, lets victims and objects go.
+///
+/// `run` writes the outcome of the whole job: what was removed is cleared first, then what this job mapped and is
+/// still there is written. States in between, which the kernel does write, can be seen by nobody who waits for the
+/// job.
+///
+/// **One page size on an address.** The tables cannot hold references of two sizes on one address without losing
+/// entries (mmu-formats.md 13.4), and an entry of a large page cannot be cleared in part. So where sizes meet, the
+/// smaller one wins: a new mapping takes the smallest page of what it overlaps, and what has larger pages is
+/// *demoted* first: it gets the same translation in smaller pages. The kernel instead takes references of the new
+/// size or leaves the hole mapped.
+struct BindJob: ~Copyable {
+    let uvmm: UVMM
+    let sequence: UInt32
+    /// Holds the victims until `cleanUp`.
+    var list = OperationList()
+
+    /// What an unmap took out of the space: to clear in `run`, its references to put in `cleanUp`. The page size is
+    /// in the victim's state.
+    struct Clear {
+        let victim: Mapping
+        let addr, range: UInt64
+        /// Cleared and put already, because a new sparse region took its place.
+        var isRetired = false
+    }
+    var clears: [Clear] = []
+    /// Page sizes of the clears, as bits.
+    var clearShifts: UInt64 = 0
+
+    /// A mapping, or what was removed of one, that got smaller pages; the references of the larger ones are put in
+    /// `cleanUp`.
+    struct Demotion {
+        let mapping: Mapping
+        let addr, range: UInt64
+        let from, to: Int
+        /// The larger references were put already, because a new sparse region took its place.
+        var isSettled = false
+    }
+    var demotions: [Demotion] = []
+
+    /// Mappings this job made, those it removed again included.
+    var made: [MappingID] = []
+    /// Addresses and ranges of regions it removes.
+    var removedRegions: [SparseRegion] = []
+
+    /// How to take back what was done, youngest last.
+    enum Undo {
+        case space(from: Int)
+        case references(addr: UInt64, range: UInt64, shift: Int)
+        case demotion(Int)
+        case retired(Int)
+        case settled(Int)
+        case region(SparseRegion)
+        case dirty(addr: UInt64)
+    }
+    var undo: [Undo] = []
+
+    init(_ uvmm: UVMM, sequence: UInt32) {
+        self.uvmm = uvmm
+        self.sequence = sequence
+    }
+}
+
+// MARK: - Run and clean-up
+
+extension BindJob {
+    func run() {
+        uvmm.tables.beginBatch()
+        for clear in clears where !clear.isRetired {
+            uvmm.clear(clear.addr, clear.range, uvmm.state(of: clear.victim.id))
+        }
+        for id in made where !uvmm.state(of: id).isGone {
+            uvmm.write(uvmm.space.mapping(id)!)
+        }
+        uvmm.tables.endBatch()
+    }
+
+    mutating func cleanUp() {
+        uvmm.tables.beginBatch()
+        for demotion in demotions where !demotion.isSettled {
+            uvmm.put(demotion.addr, demotion.range, demotion.from)
+        }
+        for clear in clears where !clear.isRetired {
+            uvmm.put(clear.addr, clear.range, uvmm.state(of: clear.victim.id).pageShift)
+        }
+        for region in removedRegions {
+            try? uvmm.tables.putSparse(region.addr, region.range)
+            uvmm.sparse.remove(region.addr)
+        }
+        uvmm.tables.endBatch()
+        releaseVictims()
+    }
+
+    private mutating func releaseVictims() {
+        var unmapped: [PairID] = []
+        list.forEach { (operation: Operation) in
+            guard let pair = operation.victim?.pair, pair != unmapped.last, uvmm.space.linkCount(pair) == 0 else { return }
+            unmapped.append(pair)
+        }
+        uvmm.space.commit(&list)
+        for pair in unmapped { uvmm.releaseIfUnmapped(pair) }
+    }
+}
+
+extension Operation {
+    /// The mapping that goes, or is replaced by what is left of it.
+    fileprivate var victim: Mapping? {
+        switch self {
+        case .unmap(let victim, _), .remap(let victim, _, _, _): victim
+        default: nil
+        }
+    }
+}
+
+// MARK: - Page table entries
+
+extension UVMM {
+    /// Writes a mapping's entries, all or those of a part. Where the MMU refuses (a kind it does not have), the
+    /// kernel drops the error and leaves nothing mapped.
+    func write(_ mapping: Mapping, addr: UInt64, range: UInt64, shift: Int) {
+        guard let object = mapping.pair.flatMap({ object(of: $0) }) else { return }
+        let state = state(of: mapping.id)
+        var attributes = MapAttributes(target: object.placement.target, objectShift: object.pageShift)
+        attributes.kind = state.kind
+        attributes.vol = attributes.target != .vram
+        do throws(KernelErrno) {
+            try tables.map(
+                addr, range, shift: shift, pieces: object.placement.pieces,
+                offset: mapping.offset + (addr - mapping.addr), attributes)
+        } catch {
+            try? tables.unmap(addr, range, shift: shift, sparse: state.inRegion)
+        }
+    }
+
+    func write(_ mapping: Mapping) {
+        write(mapping, addr: mapping.addr, range: mapping.range, shift: state(of: mapping.id).pageShift)
+    }
+
+    /// The three below cannot fail on what holds references, which is all they are called for.
+    func clear(_ addr: UInt64, _ range: UInt64, _ state: MappingState) {
+        try? tables.unmap(addr, range, shift: state.pageShift, sparse: state.inRegion)
+    }
+
+    func put(_ addr: UInt64, _ range: UInt64, _ shift: Int) {
+        try? tables.put(addr, range, shift: shift)
+    }
+
+    func putSparse(_ region: SparseRegion) {
+        try? tables.putSparse(region.addr, region.range)
+    }
+}

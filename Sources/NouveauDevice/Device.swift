@@ -1,0 +1,81 @@
+public import KernelErrno
+public import NVMMU
+package import NouveauUAPI
+
+/// How a device is made. Sizes are bytes.
+public struct DeviceOptions: Sendable {
+    /// Video memory, tables included: a multiple of 4 KiB, 32 MiB to 128 GiB.
+    public var vram: UInt64 = 3 << 30
+    /// System memory the GPU may see.
+    public var gart: UInt64 = 8 << 30
+
+    public init() {}
+}
+
+public enum DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
+    case unknownChipset(Int)
+    case badVRAM(UInt64)
+    case outOfMemory
+
+    public var description: String {
+        switch self {
+        case .unknownChipset(let chipset): "no chip of id 0x\(String(chipset, radix: 16)) with a known MMU"
+        case .badVRAM(let size): "VRAM of \(size) bytes: need a multiple of 4 KiB from 32 MiB to 128 GiB"
+        case .outOfMemory: "no memory for the device's page tables"
+        }
+    }
+}
+
+/// One simulated GPU under nouveau. The caller serialises all calls on it and on its files.
+///
+/// What is submitted completes at once: bind jobs run before VM_BIND returns, the asynchronous ones too, and pushes
+/// are counted, not run.
+public final class Device {
+    public let chip: Chip
+    public internal(set) var statistics = DeviceStatistics()
+
+    package let options: DeviceOptions
+    package let memory: DeviceMemory
+    package let pageSizes: [PageSize]
+    let classes: EngineClasses
+    /// How a client's memory is reached; tests put failing ones here.
+    package var userMemory: any UserMemory = DirectMemory()
+
+    /// Open files, newest first.
+    private(set) var files: [DeviceFile] = []
+    var descriptors = DescriptorTable()
+    var channelNumbers = ChannelNumbers()
+
+    /// - Throws: what is wrong with the arguments, in one line.
+    public init(chipset: Int, options: DeviceOptions = DeviceOptions()) throws(DeviceError) {
+        guard let chip = Chip(chipset: chipset) else { throw .unknownChipset(chipset) }
+        let bounds: ClosedRange<UInt64> = 32 << 20...128 << 30
+        guard bounds.contains(options.vram), options.vram % ExtentAllocator.grain == 0 else {
+            throw .badVRAM(options.vram)
+        }
+        let pageSizes = chip.format.pageSizes
+        let hasVRAM = pageSizes.contains { $0.vram }
+        guard let memory = DeviceMemory(vram: options.vram, gart: options.gart, hasVRAM: hasVRAM) else {
+            throw .outOfMemory
+        }
+        self.chip = chip
+        self.options = options
+        self.memory = memory
+        self.pageSizes = pageSizes
+        classes = EngineClasses(chipset: chipset)
+    }
+
+    /// Opens the device's render node. `name` is the client's, "comm[pid]"; what goes beyond 31 bytes is cut.
+    public func open(name: String) throws(KernelErrno) -> DeviceFile {
+        let file = DeviceFile(device: self, name: String(decoding: name.utf8.prefix(31), as: UTF8.self))
+        files.insert(file, at: 0)
+        return file
+    }
+
+    func forget(_ file: DeviceFile) {
+        files.removeAll { $0 === file }
+    }
+
+    /// Runs queued work. Nothing is ever queued, since everything runs when it is submitted.
+    public func runUntilIdle() {}
+}

@@ -1,0 +1,98 @@
+internal import KernelErrno
+internal import NouveauUAPI
+
+extension DeviceFile {
+    /// One ioctl: `request` is the whole word, `arg` the argument in this process's memory. 0 or a negative errno;
+    /// `-EBADF` on a closed file.
+    ///
+    /// The number alone selects the handler; size and direction say how much is copied, so that older clients'
+    /// shorter structs work.
+    public func ioctl(_ request: UInt32, _ arg: UnsafeMutableRawPointer?) -> Int32 {
+        do throws(KernelErrno) {
+            guard isOpen else { throw .EBADF }
+            try dispatch(Request(word: request), UInt64(UInt(bitPattern: arg)))
+            return 0
+        } catch {
+            return -error.rawValue
+        }
+    }
+
+    private func dispatch(_ request: Request, _ address: UInt64) throws(KernelErrno) {
+        let command = Command(rawValue: request.number)
+        if command == .nvif {
+            return try request.performNVIF(memory: userMemory, at: address) { (a) throws(KernelErrno) in try nvif(a) }
+        }
+        guard request.hasDRMType else { throw .ENOTTY }
+        guard let command else { throw .EINVAL }
+        try request.perform(command, memory: userMemory, at: address) { (a) throws(KernelErrno) in
+            try handle(command, a)
+        }
+    }
+
+    private func handle(_ command: Command, _ a: Argument) throws(KernelErrno) {
+        switch command {
+        case .vmBind: try vmBind(a)
+        case .exec: try exec(a)
+        case .vmInit: try vmInit(a)
+        case .gemNew: try gemNew(a)
+        case .gemInfo: try gemInfo(a)
+        case .gemClose: try gemClose(a)
+        case .gemCPUPrep, .gemCPUFini: try gemCPUAccess(a)
+        case .gemPushbuf: try gemPushbuf(a)
+        case .primeHandleToFD: try primeHandleToFD(a)
+        case .primeFDToHandle: try primeFDToHandle(a)
+        case .getParam: try getParam(a)
+        case .channelAlloc: try channelAlloc(a)
+        case .channelFree: try channelFree(a)
+        case .grobjAlloc: try grobjAlloc(a)
+        case .gpuobjFree: try gpuobjFree(a)
+        case .version: try version(a)
+        case .getCap: try getCap(a)
+        case .setClientName: clientName = try NouveauUAPI.clientName(a, userMemory)
+        // No chip of ours has zero-culling regions to tell of, nor shared virtual memory.
+        case .getZcullInfo: throw .ENOTTY
+        case .svmInit: throw .ENOSYS
+        case .svmBind: throw .EINVAL
+        // Gone since Fermi; disabled in the kernel; not for render nodes, which the permission check has said.
+        case .notifierobjAlloc, .gemChangeHandle, .getUnique, .getMagic, .gemFlink, .gemOpen, .setClientCap, .authMagic,
+            .setParam, .nvif:
+            throw .EINVAL
+        default: try handleSyncobj(command, a)
+        }
+    }
+
+    private func handleSyncobj(_ command: Command, _ a: Argument) throws(KernelErrno) {
+        switch command {
+        case .syncobjCreate: try syncobjCreate(a)
+        case .syncobjDestroy: try syncobjDestroy(a)
+        case .syncobjHandleToFD: try syncobjHandleToFD(a)
+        case .syncobjFDToHandle: try syncobjFDToHandle(a)
+        case .syncobjWait: try syncobjWait(SyncobjWait(binary: a), a)
+        case .syncobjTimelineWait: try syncobjWait(SyncobjWait(timeline: a), a)
+        case .syncobjReset: try syncobjReset(a)
+        case .syncobjSignal: try syncobjSignal(a)
+        case .syncobjTimelineSignal: try syncobjTimelineSignal(a)
+        case .syncobjQuery: try syncobjQuery(a)
+        case .syncobjTransfer: try syncobjTransfer(a)
+        case .syncobjEventfd: try syncobjEventfd(a)
+        default: throw .EINVAL
+        }
+    }
+
+    private func version(_ a: Argument) throws(KernelErrno) {
+        var call = Version(a)
+        try call.answer(
+            number: (1, 4, 2), name: "nouveau", date: "0", desc: "nVidia Riva/TNT/GeForce/Quadro/Tesla/Tegra K1+",
+            userMemory, a)
+    }
+
+    private func getCap(_ a: Argument) throws(KernelErrno) {
+        switch GetCap(a).name {
+        case .prime: GetCap.store(GetCap.primeBoth, in: a)
+        case .timestampMonotonic, .syncobj, .syncobjTimeline: GetCap.store(1, in: a)
+        // No displays.
+        case .display: throw .EOPNOTSUPP
+        case nil: throw .EINVAL
+        }
+    }
+}

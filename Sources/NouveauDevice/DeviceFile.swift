@@ -1,0 +1,50 @@
+internal import KernelErrno
+internal import NouveauUAPI
+
+/// One open file of the device (the kernel's drm_file and nouveau_cli).
+public final class DeviceFile {
+    public let device: Device
+    /// "comm[pid]".
+    let name: String
+    /// What SET_CLIENT_NAME gave; empty: nothing.
+    var clientName = ""
+
+    /// The client's address space; `nil` before VM_INIT.
+    package internal(set) var uvmm: UVMM?
+    /// A buffer or a channel came first: no VM_INIT any more.
+    var isUVMMDisabled = false
+
+    var objects = HandleTable<GEMObject>()
+    var syncobjs = HandleTable<Syncobj>()
+    /// Handles of objects this file exported or imported, by object: importing again gives the same handle.
+    var primeHandles: [UInt64: UInt32] = [:]
+    /// Newest first.
+    var channels: [Channel] = []
+    var nvifObjects: [UInt64: NVIFObject] = [:]
+    var isOpen = true
+
+    init(device: Device, name: String) {
+        self.device = device
+        self.name = name
+    }
+
+    var userMemory: any UserMemory { device.userMemory }
+
+    package func object(handle: UInt32) -> GEMObject? {
+        objects[handle]
+    }
+
+    /// Closes the file, in the kernel's order; more than once is the same as once.
+    public func close() {
+        guard isOpen else { return }
+        isOpen = false
+        syncobjs.removeAll()
+        objects.removeAll()
+        primeHandles = [:]
+        nvifObjects = [:]
+        for channel in channels { free(channel) }
+        uvmm?.tearDown()
+        uvmm = nil
+        device.forget(self)
+    }
+}

@@ -1,0 +1,56 @@
+internal import KernelErrno
+internal import NouveauUAPI
+
+extension DeviceFile {
+    func gemNew(_ a: Argument) throws(KernelErrno) {
+        let call = GEMNew(a)
+        if uvmm == nil {
+            isUVMMDisabled = true
+            guard !call.domain.contains(.noShare) else { throw .EINVAL }
+        }
+        let object = try GEMObject(call, device: device)
+        object.description(handle: objects.insert(object)).store(in: a)
+    }
+
+    func gemInfo(_ a: Argument) throws(KernelErrno) {
+        let handle = gemHandle(a)
+        guard let object = objects[handle] else { throw .ENOENT }
+        object.description(handle: handle).store(in: a)
+    }
+
+    /// Mappings of the object keep it alive.
+    func gemClose(_ a: Argument) throws(KernelErrno) {
+        let handle = gemHandle(a)
+        guard let object = objects.remove(handle) else { throw .EINVAL }
+        if primeHandles[object.id] == handle { primeHandles[object.id] = nil }
+    }
+
+    /// CPU_PREP and CPU_FINI: everything submitted is done, so there is nothing to wait for.
+    func gemCPUAccess(_ a: Argument) throws(KernelErrno) {
+        guard objects[gemHandle(a)] != nil else { throw .ENOENT }
+    }
+
+    /// Legacy submission: refused to VM_BIND clients as in the kernel; for others the checks are made and a
+    /// submission answers `ENOSYS`, since this device has no automatic mapping of buffers.
+    func gemPushbuf(_ a: Argument) throws(KernelErrno) {
+        guard uvmm == nil else { throw .ENOSYS }
+        var call = GEMPushbuf(a)
+        guard channel(call.channel) != nil else { throw .ENOENT }
+        call.store(vramAvailable: device.memory.vram.size, gartAvailable: device.memory.gart.size, in: a)
+        guard call.pushCount > 0 else { return }
+        try call.checkCounts()
+        throw .ENOSYS
+    }
+
+    /// Checks an mmap of a `map_handle`: 0, or `-EINVAL` for an offset that is no object's start, a length beyond
+    /// its end or a private writable mapping, `-EACCES` where this file has no handle for the object. Nothing is
+    /// mapped: buffers have no memory yet.
+    public func checkMmap(offset: UInt64, length: UInt64, writable: Bool, shared: Bool) -> Int32 {
+        let (end, wraps) = length.addingReportingOverflow(ExtentAllocator.grain - 1)
+        guard !wraps, length > 0, let object = device.memory.object(mapHandle: offset),
+            end & ~(ExtentAllocator.grain - 1) <= object.size
+        else { return -KernelErrno.EINVAL.rawValue }
+        guard objects.contains(where: { $0 === object }) else { return -KernelErrno.EACCES.rawValue }
+        return writable && !shared ? -KernelErrno.EINVAL.rawValue : 0
+    }
+}

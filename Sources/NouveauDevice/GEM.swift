@@ -1,0 +1,100 @@
+internal import KernelErrno
+internal import NVMMU
+internal import NouveauUAPI
+
+/// A buffer object. Lives as long as a handle, a mapping, a channel or an exported descriptor refers to it.
+public final class GEMObject {
+    /// Unique over the device's life; also the cookie of its (space, object) pairs.
+    public let id: UInt64
+    /// Bytes, rounded up to whole pages.
+    public let size: UInt64
+    /// log2 of the largest page it may be mapped with.
+    public let pageShift: Int
+    public let kind: Int
+    /// The offset that mmap knows it by.
+    public let mapHandle: UInt64
+    package let placement: Placement
+
+    /// Where it may live: of VRAM and GART, or the CPU's memory alone.
+    let validDomains: Domain
+    /// NO_SHARE: belongs to one address space, cannot be exported.
+    let isPrivate: Bool
+    let isContiguous: Bool
+    let tileMode: UInt32
+    private let memory: DeviceMemory
+
+    /// Makes a buffer as GEM_NEW does, from its step 4 on.
+    /// - Throws: `EINVAL`: size 0, a kind the MMU does not have, no page size for the domain; `ENOMEM`.
+    init(_ call: GEMNew, device: Device) throws(KernelErrno) {
+        guard call.size > 0, device.chip.format.uncompressedKind(call.kind) != nil else { throw .EINVAL }
+        let placeable = call.domain.intersection([.vram, .gart])
+        guard let shift = device.pageSizes.objectShift(size: call.size, domain: placeable) else { throw .EINVAL }
+        let mask = UInt64(1) << shift - 1 | (ExtentAllocator.grain - 1)
+        let (rounded, wraps) = call.size.addingReportingOverflow(mask)
+        guard !wraps else { throw .ENOMEM }
+        memory = device.memory
+        size = rounded & ~mask
+        pageShift = shift
+        kind = call.kind
+        validDomains = placeable.isEmpty ? .cpu : placeable
+        isPrivate = call.domain.contains(.noShare)
+        isContiguous = call.isContiguous
+        tileMode = call.tileMode
+        // Alignments are powers of two; another one is rounded up to the next.
+        let align = call.align > 1 ? UInt64(1) << (32 - (call.align - 1).leadingZeroBitCount) : 1
+        guard
+            let placement = memory.place(
+                size: size, domain: placeable, pageShift: shift, align: align, isContiguous: call.isContiguous)
+        else { throw .ENOMEM }
+        guard let mapHandle = memory.allocateStore(size) else {
+            memory.release(placement)
+            throw .ENOMEM
+        }
+        self.placement = placement
+        self.mapHandle = mapHandle
+        id = memory.makeID()
+        memory.register(self)
+    }
+
+    deinit {
+        memory.unregister(self)
+        memory.releaseStore(mapHandle, size)
+        memory.release(placement)
+    }
+
+    /// GEM_INFO's answer; addresses are the client's own business since VM_BIND, so `offset` is 0.
+    func description(handle: UInt32) -> GEMDescription {
+        let domain: Domain =
+            validDomains == .vram || validDomains == .gart
+            ? validDomains : placement.location == .gart ? .gart : .vram
+        return GEMDescription(
+            handle: handle, domain: domain, size: size, offset: 0, mapHandle: mapHandle, tileMode: tileMode,
+            tileFlags: GEMNew.tileFlags(kind: kind, isContiguous: isContiguous))
+    }
+}
+
+extension [PageSize] {
+    /// The page size a buffer is made for: the largest that suits all its domains and is not larger than it, or
+    /// the smallest that suits them. `nil`: none suits.
+    func objectShift(size: UInt64, domain: Domain) -> Int? {
+        var shift: Int?
+        for page in self {
+            if domain.contains(.vram) && !page.vram { continue }
+            if domain.contains(.gart) && (!page.host || page.shift > 12) { continue }
+            shift = page.shift
+            if size >= 1 << page.shift { break }
+        }
+        return shift
+    }
+
+    /// The page size of a mapping of an object (the kernel's `select_page_shift`).
+    func mappingShift(_ addr: UInt64, _ range: UInt64, _ offset: UInt64, of object: GEMObject) -> Int {
+        let bits = (addr | range | offset).trailingZeroBitCount
+        guard bits < object.pageShift else { return object.pageShift }
+        let isVRAM = object.placement.location == .vram
+        let page = first {
+            $0.shift < object.pageShift && $0.shift <= bits && (isVRAM ? $0.vram : $0.host && $0.shift <= 12)
+        }
+        return page?.shift ?? 12
+    }
+}

@@ -1,0 +1,38 @@
+internal import Glibc
+internal import KernelErrno
+internal import NouveauUAPI
+
+extension DeviceFile {
+    func getParam(_ a: Argument) throws(KernelErrno) {
+        guard let name = GetParam(a).name else { throw .EINVAL }
+        GetParam.store(device.parameter(name), in: a)
+    }
+}
+
+extension Device {
+    func parameter(_ name: GetParam.Name) -> UInt64 {
+        switch name {
+        case .chipsetID: UInt64(chip.chipset)
+        case .pciVendor: isSoC ? 0 : 0x10de
+        // No board in particular: the chip's id stands where boards have theirs.
+        case .pciDevice: isSoC ? 0 : 0x2000 | UInt64(chip.chipset)
+        case .busType: isSoC ? 3 : 2
+        case .fbSize: memory.vram.size
+        case .agpSize: memory.gart.size
+        case .vmVRAMBase: 0
+        // One GPC with one TPC, as small as it gets.
+        case .graphUnits: 0x0100_0101
+        case .ptimerTime: Self.now()
+        case .hasBOUsage, .hasPageflip, .hasVMATilemode: 1
+        case .execPushMax: UInt64(Exec.pushMax)
+        case .vramBARSize: options.vram
+        case .vramUsed: memory.vram.used + (isSoC ? 0 : memory.tables.used)
+        }
+    }
+
+    private static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}

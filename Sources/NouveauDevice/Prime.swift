@@ -1,0 +1,67 @@
+internal import KernelErrno
+internal import NouveauUAPI
+
+/// What a descriptor number of the device's own stands for.
+enum Descriptor {
+    case dmaBuf(GEMObject)
+    case syncobj(Syncobj)
+    case syncFile(Fence)
+}
+
+/// Descriptor numbers of exported objects.
+struct DescriptorTable {
+    private var table = HandleTable<Descriptor>()
+    private var count = 0
+
+    /// As many descriptors as there may be.
+    static let limit = 1 << 16
+    /// Numbers below are standard input, output and error.
+    private static let first: Int32 = 3
+
+    subscript(fd: Int32) -> Descriptor? {
+        fd >= Self.first ? table[UInt32(fd - Self.first + 1)] : nil
+    }
+
+    /// - Throws: `EMFILE`.
+    func checkRoom() throws(KernelErrno) {
+        guard count < Self.limit else { throw .EMFILE }
+    }
+
+    mutating func insert(_ descriptor: Descriptor) -> Int32 {
+        count += 1
+        return Int32(table.insert(descriptor)) - 1 + Self.first
+    }
+
+    mutating func remove(_ fd: Int32) {
+        guard fd >= Self.first, table.remove(UInt32(fd - Self.first + 1)) != nil else { return }
+        count -= 1
+    }
+}
+
+extension Device {
+    /// Closes a descriptor number that an export gave; others are ignored.
+    public func closeDescriptor(_ fd: Int32) {
+        descriptors.remove(fd)
+    }
+}
+
+extension DeviceFile {
+    func primeHandleToFD(_ a: Argument) throws(KernelErrno) {
+        var call = Prime(a)
+        guard call.hasGoodFlags else { throw .EINVAL }
+        try device.descriptors.checkRoom()
+        guard let object = objects[call.handle] else { throw .ENOENT }
+        guard !object.isPrivate else { throw .EPERM }
+        primeHandles[object.id] = primeHandles[object.id] ?? call.handle
+        call.store(fd: device.descriptors.insert(.dmaBuf(object)), in: a)
+    }
+
+    func primeFDToHandle(_ a: Argument) throws(KernelErrno) {
+        var call = Prime(a)
+        guard let descriptor = device.descriptors[call.fd] else { throw .EBADF }
+        guard case .dmaBuf(let object) = descriptor else { throw .EINVAL }
+        let handle = primeHandles[object.id] ?? objects.insert(object)
+        primeHandles[object.id] = handle
+        call.store(handle: handle, in: a)
+    }
+}
