@@ -20,9 +20,8 @@ extension BindJob {
             try checkResidency(pairs)
             uvmm.tables.endBatch()
         } catch {
-            // Tables freed in the batch have to be back before anything is taken again.
-            uvmm.tables.endBatch()
             rollBack()
+            uvmm.tables.endBatch()
             for case let pair? in pairs { uvmm.releaseIfUnmapped(pair) }
             throw error
         }
@@ -58,40 +57,23 @@ extension BindJob {
         let victims = first..<list.count - 1
         guard case .map(_, _, _, _, let id?) = list[list.count - 1] else { preconditionFailure("a map ends its ops") }
 
-        let object = uvmm.object(of: pair)!
-        let shift = smallestPage(
-            op.addr, op.range, victims, uvmm.pageSizes.mappingShift(op.addr, op.range, op.boOffset, of: object))
+        let shift = uvmm.pageSizes.mappingShift(op.addr, op.range, op.boOffset, of: uvmm.object(of: pair)!)
         uvmm.setState(
             of: id, MappingState(kind: op.pteKind, pageShift: shift, inRegion: region != nil, bind: sequence))
         made.append(id)
-        for i in victims { try removeVictim(list[i], shift: shift) }
-        try demoteClears(op.addr, op.range, to: shift)
-        try takeReferences(op.addr, op.range, victims, shift)
-    }
-
-    /// The page size for a new mapping that could have `shift`: not larger than of anything it replaces, nor of what
-    /// was unmapped there by this job and still has its references.
-    private func smallestPage(_ addr: UInt64, _ range: UInt64, _ victims: Range<Int>, _ shift: Int) -> Int {
-        var shift = shift
-        for i in victims { shift = min(shift, pageShift(after: list[i])) }
-        guard clearShifts & ~(1 << UInt64(shift)) != 0 else { return shift }
-        for clear in clears where !clear.isRetired && clear.addr < addr + range && addr < clear.addr + clear.range {
-            shift = min(shift, uvmm.state(of: clear.victim.id).pageShift)
-        }
-        return shift
-    }
-
-    /// References for the parts that inherit none from a victim.
-    private mutating func takeReferences(
-        _ addr: UInt64, _ range: UInt64, _ victims: Range<Int>, _ shift: Int
-    ) throws(KernelErrno) {
-        var next = addr
+        var next = op.addr
         for i in victims {
-            let victim = list[i].mapping
-            if victim.addr > next { try get(next, victim.addr - next, shift) }
-            next = min(victim.end, addr + range)
+            let operation = list[i]
+            try removeVictim(operation)
+            guard uvmm.state(of: operation.mapping.id).pageShift == shift else {
+                clear(operation)
+                continue
+            }
+            let inherited = operation.hole
+            if next < inherited.addr { try get(next, inherited.addr - next, shift) }
+            next = inherited.addr + inherited.range
         }
-        if next < addr + range { try get(next, addr + range - next, shift) }
+        if next < op.addr + op.range { try get(next, op.addr + op.range - next, shift) }
     }
 }
 
@@ -103,12 +85,15 @@ extension BindJob {
         try execute(.unmap(addr: addr, range: range))
         for i in first..<list.count {
             let operation = list[i]
-            try removeVictim(operation, shift: pageShift(after: operation))
-            let victim = operation.mapping
-            let hole = operation.hole
-            clears.append(Clear(victim: victim, addr: hole.addr, range: hole.range))
-            clearShifts |= 1 << UInt64(uvmm.state(of: victim.id).pageShift)
+            try removeVictim(operation)
+            clear(operation)
         }
+    }
+
+    private mutating func clear(_ operation: Operation) {
+        let hole = operation.hole
+        undo.append(.clear(clears.count))
+        clears.append(Clear(victim: operation.mapping, addr: hole.addr, range: hole.range))
     }
 
     /// The largest page size at which what is left of a victim can be mapped.
@@ -124,11 +109,10 @@ extension BindJob {
     }
 
     /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
-    private mutating func removeVictim(_ operation: Operation, shift: Int) throws(KernelErrno) {
+    private mutating func removeVictim(_ operation: Operation) throws(KernelErrno) {
         let victim = operation.mapping
-        if uvmm.state(of: victim.id).pageShift > shift {
-            try demote(victim, victim.addr, victim.range, to: shift)
-        }
+        let shift = pageShift(after: operation)
+        if uvmm.state(of: victim.id).pageShift > shift { try demote(victim, to: shift) }
         var state = uvmm.state(of: victim.id)
         let isOwn = state.bind == sequence
         if case .remap(_, let prev, let next, _) = operation {
@@ -168,7 +152,6 @@ extension BindJob {
     private mutating func mapSparse(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
         guard uvmm.space.isEmpty(addr, range) else { throw .ENOSPC }
         guard uvmm.sparse.first(overlapping: addr, range) == nil else { throw .EEXIST }
-        retire(addr, range)
         try uvmm.tables.getSparse(addr, range)
         let region = SparseRegion(addr: addr, range: range)
         uvmm.sparse.insert(region)
@@ -181,26 +164,6 @@ extension BindJob {
         uvmm.sparse.setDirty(addr, true)
         undo.append(.dirty(addr: addr))
         removedRegions.append(region)
-    }
-
-    /// Makes room for a new region: what this job unmapped there loses entries and references now, since the tables
-    /// cannot make an address sparse that has other references, and running the unmap later must not clear the
-    /// region's entries. (The kernel overwrites the entries of what is unmapped at this point, too.)
-    private mutating func retire(_ addr: UInt64, _ range: UInt64) {
-        for (i, clear) in clears.enumerated()
-        where !clear.isRetired && clear.addr < addr + range && addr < clear.addr + clear.range {
-            let state = uvmm.state(of: clear.victim.id)
-            uvmm.clear(clear.addr, clear.range, state)
-            uvmm.put(clear.addr, clear.range, state.pageShift)
-            clears[i].isRetired = true
-            undo.append(.retired(i))
-        }
-        for (i, demotion) in demotions.enumerated()
-        where !demotion.isSettled && demotion.addr < addr + range && addr < demotion.addr + demotion.range {
-            uvmm.put(demotion.addr, demotion.range, demotion.from)
-            demotions[i].isSettled = true
-            undo.append(.settled(i))
-        }
     }
 }
 
@@ -218,36 +181,34 @@ extension BindJob {
         undo.append(.references(addr: addr, range: range, shift: shift))
     }
 
-    /// Gives `[addr, addr + range)` of a mapping smaller pages, with the translation it has.
-    private mutating func demote(
-        _ mapping: Mapping, _ addr: UInt64, _ range: UInt64, to shift: Int
-    ) throws(KernelErrno) {
+    /// Gives a mapping smaller pages, with the translation it has.
+    private mutating func demote(_ mapping: Mapping, to shift: Int) throws(KernelErrno) {
+        let demotion = Demotion(mapping: mapping, from: uvmm.state(of: mapping.id).pageShift, to: shift)
+        try uvmm.tables.get(mapping.addr, mapping.range, shift: shift)
+        undo.append(.demotion(demotion))
+        demotions.append(demotion)
+        setPageShift(of: mapping, shift)
+        restore(mapping, mapping.addr, mapping.range)
+    }
+
+    private func setPageShift(of mapping: Mapping, _ shift: Int) {
         var state = uvmm.state(of: mapping.id)
-        try uvmm.tables.get(addr, range, shift: shift)
-        if state.bind != sequence { uvmm.write(mapping, addr: addr, range: range, shift: shift) }
-        undo.append(.demotion(demotions.count))
-        demotions.append(Demotion(mapping: mapping, addr: addr, range: range, from: state.pageShift, to: shift))
         state.pageShift = shift
         uvmm.setState(of: mapping.id, state)
     }
 
-    /// Demotes what this job unmapped in a range and what has larger pages than the new mapping there.
-    private mutating func demoteClears(_ addr: UInt64, _ range: UInt64, to shift: Int) throws(KernelErrno) {
-        guard clearShifts >> UInt64(shift + 1) != 0 else { return }
-        for clear in clears
-        where !clear.isRetired && clear.addr < addr + range && addr < clear.addr + clear.range
-            && uvmm.state(of: clear.victim.id).pageShift > shift
-        {
-            try demote(clear.victim, clear.addr, clear.range, to: shift)
-            clearShifts |= 1 << UInt64(shift)
-        }
+    /// Writes the entries of a mapping that is older than this job; others have none yet.
+    private func restore(_ mapping: Mapping, _ addr: UInt64, _ range: UInt64) {
+        let state = uvmm.state(of: mapping.id)
+        guard state.bind != sequence else { return }
+        uvmm.write(mapping, addr: addr, range: range, shift: state.pageShift)
     }
 }
 
 // MARK: - Undo
 
 extension BindJob {
-    /// Takes everything back, youngest first. What is taken again was given back in this call, so it is there.
+    /// Takes everything back, youngest first. Nothing here needs memory.
     private mutating func rollBack() {
         while let step = undo.popLast() {
             switch step {
@@ -255,36 +216,18 @@ extension BindJob {
                 uvmm.space.revert(&list, from: first)
             case .references(let addr, let range, let shift):
                 uvmm.put(addr, range, shift)
-            case .demotion(let i):
-                promote(demotions[i])
-            case .retired(let i):
-                let clear = clears[i]
-                let state = uvmm.state(of: clear.victim.id)
-                try? uvmm.tables.get(clear.addr, clear.range, shift: state.pageShift)
-                restore(clear.victim, clear.addr, clear.range, state)
-            case .settled(let i):
-                let demotion = demotions[i]
-                try? uvmm.tables.get(demotion.addr, demotion.range, shift: demotion.from)
+            case .clear(let i):
+                // Taking references of smaller pages took the larger ones' entries away.
+                restore(clears[i].victim, clears[i].addr, clears[i].range)
+            case .demotion(let demotion):
+                uvmm.put(demotion.mapping.addr, demotion.mapping.range, demotion.to)
+                setPageShift(of: demotion.mapping, demotion.from)
+                restore(demotion.mapping, demotion.mapping.addr, demotion.mapping.range)
             case .region(let region):
-                uvmm.sparse.remove(region.addr)
                 uvmm.putSparse(region)
             case .dirty(let addr):
                 uvmm.sparse.setDirty(addr, false)
             }
         }
-    }
-
-    private func promote(_ demotion: Demotion) {
-        uvmm.put(demotion.addr, demotion.range, demotion.to)
-        var state = uvmm.state(of: demotion.mapping.id)
-        state.pageShift = demotion.from
-        uvmm.setState(of: demotion.mapping.id, state)
-        restore(demotion.mapping, demotion.addr, demotion.range, state)
-    }
-
-    /// Entries only stood there if the mapping is older than this job.
-    private func restore(_ mapping: Mapping, _ addr: UInt64, _ range: UInt64, _ state: MappingState) {
-        guard state.bind != sequence else { return }
-        uvmm.write(mapping, addr: addr, range: range, shift: state.pageShift)
     }
 }

@@ -14,52 +14,42 @@ internal import NouveauUAPI
 /// still there is written. States in between, which the kernel does write, can be seen by nobody who waits for the
 /// job.
 ///
-/// **One page size on an address.** The tables cannot hold references of two sizes on one address without losing
-/// entries (mmu-formats.md 13.4), and an entry of a large page cannot be cleared in part. So where sizes meet, the
-/// smaller one wins: a new mapping takes the smallest page of what it overlaps, and what has larger pages is
-/// *demoted* first: it gets the same translation in smaller pages. The kernel instead takes references of the new
-/// size or leaves the hole mapped.
+/// **Page sizes.** A mapping has pages of one size and one reference on each. Where a map replaces pages of its own
+/// size it inherits their references; what has another size is cleared and put like something unmapped, and the map
+/// takes its own. An entry of a large page cannot be cleared in part, so a mapping that is cut inside a page is
+/// *demoted* first: it gets the same translation in smaller pages. (The kernel leaves such a hole mapped.)
 struct BindJob: ~Copyable {
     let uvmm: UVMM
     let sequence: UInt32
     /// Holds the victims until `cleanUp`.
     var list = OperationList()
 
-    /// What an unmap took out of the space: to clear in `run`, its references to put in `cleanUp`. The page size is
-    /// in the victim's state.
+    /// What was taken out of the space and passes on no references: to clear in `run`, to put in `cleanUp`. The page
+    /// size is in the victim's state.
     struct Clear {
         let victim: Mapping
         let addr, range: UInt64
-        /// Cleared and put already, because a new sparse region took its place.
-        var isRetired = false
     }
     var clears: [Clear] = []
-    /// Page sizes of the clears, as bits.
-    var clearShifts: UInt64 = 0
 
-    /// A mapping, or what was removed of one, that got smaller pages; the references of the larger ones are put in
-    /// `cleanUp`.
+    /// A mapping that got smaller pages; the references of the larger ones are put in `cleanUp`.
     struct Demotion {
         let mapping: Mapping
-        let addr, range: UInt64
         let from, to: Int
-        /// The larger references were put already, because a new sparse region took its place.
-        var isSettled = false
     }
     var demotions: [Demotion] = []
 
     /// Mappings this job made, those it removed again included.
     var made: [MappingID] = []
-    /// Addresses and ranges of regions it removes.
+    /// Regions it removes.
     var removedRegions: [SparseRegion] = []
 
     /// How to take back what was done, youngest last.
     enum Undo {
         case space(from: Int)
         case references(addr: UInt64, range: UInt64, shift: Int)
-        case demotion(Int)
-        case retired(Int)
-        case settled(Int)
+        case clear(Int)
+        case demotion(Demotion)
         case region(SparseRegion)
         case dirty(addr: UInt64)
     }
@@ -76,7 +66,7 @@ struct BindJob: ~Copyable {
 extension BindJob {
     func run() {
         uvmm.tables.beginBatch()
-        for clear in clears where !clear.isRetired {
+        for clear in clears {
             uvmm.clear(clear.addr, clear.range, uvmm.state(of: clear.victim.id))
         }
         for id in made where !uvmm.state(of: id).isGone {
@@ -87,15 +77,14 @@ extension BindJob {
 
     mutating func cleanUp() {
         uvmm.tables.beginBatch()
-        for demotion in demotions where !demotion.isSettled {
-            uvmm.put(demotion.addr, demotion.range, demotion.from)
+        for demotion in demotions {
+            uvmm.put(demotion.mapping.addr, demotion.mapping.range, demotion.from)
         }
-        for clear in clears where !clear.isRetired {
+        for clear in clears {
             uvmm.put(clear.addr, clear.range, uvmm.state(of: clear.victim.id).pageShift)
         }
         for region in removedRegions {
-            try? uvmm.tables.putSparse(region.addr, region.range)
-            uvmm.sparse.remove(region.addr)
+            uvmm.putSparse(region)
         }
         uvmm.tables.endBatch()
         releaseVictims()
@@ -156,6 +145,7 @@ extension UVMM {
     }
 
     func putSparse(_ region: SparseRegion) {
+        sparse.remove(region.addr)
         try? tables.putSparse(region.addr, region.range)
     }
 }
