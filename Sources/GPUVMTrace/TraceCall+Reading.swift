@@ -27,6 +27,9 @@ extension TraceCall {
             input: try object.object("in"), output: object.has("out") || result == 0 && op.makesOutput
                 ? try object.object("out") : nil, succeeded: result == 0)
         arguments = try Arguments(op, parts)
+        if case .nvif(let nvif) = arguments, nvif.size != Int(request >> 16 & 0x3fff) {
+            throw parts.input.error("size", "is not the size in the request word")
+        }
     }
 
     /// 0 or the negative errno.
@@ -219,6 +222,9 @@ extension TraceCall.SyncobjWait {
 }
 
 extension TraceCall.NVIF {
+    /// Bytes in front of the data of NEW.
+    private static let newHeaderSize = 56
+
     fileprivate init(_ p: Parts) throws(InputError) {
         let i = p.input
         let common: Set = ["type", "owner", "route", "token_set", "object_set", "size"]
@@ -250,6 +256,9 @@ extension TraceCall.NVIF {
             extra.formUnion(["new_route", "handle", "oclass", "data"])
             guard let bytes = i.has("data") ? hexBytes(try i.string("data")) : [] else {
                 throw i.error("data", "is not bytes in hex")
+            }
+            guard bytes.isEmpty || Self.newHeaderSize + bytes.count <= size else {
+                throw i.error("data", "does not fit in the argument")
             }
             operation = .new(
                 route: try i.uint8("new_route"), handle: try i.hex32("handle"), oclass: try i.hex32("oclass"),

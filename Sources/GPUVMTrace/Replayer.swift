@@ -1,0 +1,182 @@
+public import JSONLines
+internal import KernelErrno
+public import NouveauDevice
+internal import NVMMU
+
+/// Where a session is replayed, if not on the device that it names.
+public struct ReplayOptions: Sendable {
+    /// `nil`: the trace's.
+    public var chipset: Int?
+    public var device = DeviceOptions()
+
+    public init() {}
+}
+
+/// Replays a trace line by line on a fresh device and compares.
+///
+/// Each call becomes the ioctl it was, with the request word of the trace and with our device's handles in place of
+/// the recorded ones. The device runs until idle after each call, so that no wait has to sleep.
+public final class Replayer {
+    package let trace: Trace
+    package let device: Device
+    public internal(set) var report: ReplayReport
+    /// Open files by their recorded numbers.
+    package private(set) var files: [Int: ReplayFile] = [:]
+    /// Exported objects: recorded descriptors and ours.
+    var descriptors = HandleMap<Int, Int32>("descriptor", none: -1)
+    let argument = ArgumentBuffer()
+    private var position = 0
+    private var tablesOf: [Int: [Level: Int]] = [:]
+
+    /// - Throws: at the header's line, when no such chip is known.
+    public init(_ trace: Trace, _ options: ReplayOptions = ReplayOptions()) throws(InputError) {
+        self.trace = trace
+        do throws(DeviceError) {
+            device = try Device(chipset: options.chipset ?? trace.header.chipset, options: options.device)
+        } catch {
+            throw InputError(file: trace.file, line: 1, message: "\(error)")
+        }
+        report = ReplayReport(trace: trace, chip: device.chip)
+    }
+
+    /// Replays the next line; `nil` after the last.
+    /// - Throws: when the line contradicts the lines above it.
+    public func next() throws(InputError) -> TraceLine? {
+        guard position < trace.lines.count else {
+            report.device = device.statistics
+            return nil
+        }
+        let line = trace.lines[position]
+        position += 1
+        switch line {
+        case .call(let call): try replay(call)
+        case .state(let state): check(state)
+        case .pages(let pages): report.pagesSkipped += pages.pages.count
+        }
+        return line
+    }
+
+    /// Replays up to a line of the file, that line included.
+    public func run(through line: Int = .max) throws(InputError) {
+        while position < trace.lines.count, trace.lines[position].place.line <= line {
+            _ = try next()
+        }
+        report.device = device.statistics
+    }
+
+    private func replay(_ call: TraceCall) throws(InputError) {
+        report.calls[call.op, default: 0] += 1
+        guard let file = file(of: call) else { return }
+        let result = try perform(call, on: file)
+        device.runUntilIdle()
+        if result != call.result {
+            report.addAnswer(call, "\(call.op.rawValue) gave \(text(result)), recorded \(text(call.result))")
+        }
+        switch call.op {
+        case .vmInit, .vmBind: note(file, call)
+        case .close:
+            files[call.fd] = nil
+            tablesOf[call.fd] = nil
+        default: break
+        }
+    }
+
+    /// The file of a call, opened if this is its first. `nil`: our device did not open it.
+    private func file(of call: TraceCall) -> ReplayFile? {
+        if let file = files[call.fd] { return file }
+        do throws(KernelErrno) {
+            let file = ReplayFile(fd: call.fd, file: try device.open(name: clientName))
+            files[call.fd] = file
+            return file
+        } catch {
+            report.addAnswer(call, "open gave -\(error), recorded 0")
+            return nil
+        }
+    }
+
+    /// "<comm>[<pid>]" of the recorded program.
+    private var clientName: String {
+        let program = trace.header.program.split(separator: " ").first ?? "client"
+        return "\(program.split(separator: "/").last ?? "client")[1]"
+    }
+
+    /// Keeps the high-water marks after a call that changed an address space.
+    private func note(_ file: ReplayFile, _ call: TraceCall) {
+        guard let uvmm = file.uvmm else { return }
+        report.noteMappings(uvmm.space.count, fd: file.fd, line: call.place.line)
+        var levels: [Level: Int] = [:]
+        for table in uvmm.tables.tables() {
+            levels[table.level, default: 0] += 1
+        }
+        tablesOf[file.fd] = levels
+        var sum: [Level: Int] = [:]
+        for levels in tablesOf.values {
+            sum.merge(levels, uniquingKeysWith: +)
+        }
+        report.pageTables.merge(sum, uniquingKeysWith: max)
+    }
+}
+
+/// "0", "-EINVAL"
+private func text(_ result: Int32) -> String {
+    result < 0 ? "-\(KernelErrno(rawValue: -result))" : "\(result)"
+}
+
+// MARK: - Checks
+
+extension Replayer {
+    /// Compares the address space and the page tables with a recorded state.
+    private func check(_ recorded: RecordedState) {
+        report.statesChecked += 1
+        let findings = differences(recorded)
+        if !findings.isEmpty { report.addState(recorded.place, findings) }
+    }
+
+    private func differences(_ recorded: RecordedState) -> [String] {
+        guard let file = files[recorded.fd], let uvmm = file.uvmm else {
+            return ["file \(recorded.fd) has no address space"]
+        }
+        let snapshot = SpaceSnapshot(uvmm)
+        let state = CanonicalState(snapshot, handle: file.handle)
+        return recorded.differences(state) + tableDifferences(file, uvmm, snapshot)
+    }
+
+    private func tableDifferences(_ file: ReplayFile, _ uvmm: UVMM, _ snapshot: SpaceSnapshot) -> [String] {
+        let check = PageTableCheck(snapshot, format: device.chip.format)
+        let end = UInt64(1) << UInt64(device.chip.format.vaBits)
+        let areas = [0..<file.kernelArea.lowerBound, file.kernelArea.upperBound..<end]
+        return areas.flatMap { check.differences(uvmm, $0.lowerBound, $0.upperBound) }.map { difference in
+            let owner = snapshot.extent(at: difference.va).map { extent in
+                " (handle \(file.handle(of: extent)), mapped in line \(file.line(of: extent) ?? 0))"
+            }
+            return "\(hexText(difference.va))..\(hexText(difference.end)): expected \(difference.expected)\(owner ?? ""), "
+                + "page tables have \(difference.found)"
+        }
+    }
+}
+
+extension RecordedState {
+    /// How a state differs from this one, in words.
+    fileprivate func differences(_ state: CanonicalState) -> [String] {
+        var found: [String] = []
+        if state.maps.count != maps { found.append("\(state.maps.count) mappings, recorded \(maps)") }
+        if state.sparse.count != sparse { found.append("\(state.sparse.count) sparse regions, recorded \(sparse)") }
+        if state.hash != hash {
+            found.append("the address space has hash \(hexText(state.hash)), recorded \(hexText(hash))")
+        }
+        guard let lists else { return found }
+        for (ours, theirs) in zip(state.maps, lists.maps) where ours != theirs {
+            found.append("\(hexText(theirs.start)): mapping \(ours), recorded \(theirs)")
+        }
+        for (ours, theirs) in zip(state.sparse, lists.sparse) where ours != theirs {
+            found.append("\(hexText(theirs.lowerBound)): sparse to \(hexText(ours.upperBound)), recorded \(hexText(theirs.upperBound))")
+        }
+        return found
+    }
+}
+
+extension StateExtent: CustomStringConvertible {
+    public var description: String {
+        "\(hexText(start))..\(hexText(end)) handle \(handle) offset \(hexText(offset)) kind \(hexText(flags))"
+    }
+}
