@@ -6,6 +6,8 @@ package final class ReplayFile {
     /// The recorded number.
     package let fd: Int
     package let file: DeviceFile
+    /// Line of the call that opened it.
+    package let openedAt: Int
     var objects = HandleMap<UInt32, UInt32>("GEM handle", none: 0)
     var syncobjs = HandleMap<UInt32, UInt32>("syncobj handle", none: 0)
     var channels = HandleMap<Int32, Int32>("channel", none: -1)
@@ -23,8 +25,9 @@ package final class ReplayFile {
         var handles: [UInt64: UInt32]
     }
 
-    init(fd: Int, file: DeviceFile) {
+    init(fd: Int, file: DeviceFile, openedAt: Int) {
         self.fd = fd
+        self.openedAt = openedAt
         self.file = file
     }
 

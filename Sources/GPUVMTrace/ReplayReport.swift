@@ -33,9 +33,6 @@ public struct ReplayReport: Sendable {
     /// Calls, mmap and close included.
     public var calls: [TraceOp: Int] = [:]
     public var binds = Binds()
-    public var pushes = 0
-    /// Dwords of all pushes.
-    public var pushDwords = 0
     /// Calls whose answer differed: result, errno, points, first_signaled.
     public private(set) var answerMismatches = 0
     public var statesChecked = 0
@@ -46,7 +43,7 @@ public struct ReplayReport: Sendable {
     public private(set) var mostMappings = (count: 0, fd: 0, line: 0)
     /// Tables at once, by level, over all files.
     public var pageTables: [Level: Int] = [:]
-    /// The device's own counts, at the end.
+    /// The device's own counts, pushes and flushes among them; at the end.
     public var device = DeviceStatistics()
     /// The first differences.
     public private(set) var findings: [Finding] = []

@@ -162,8 +162,6 @@ extension Replayer {
     }
 
     private func perform(_ exec: TraceCall.Exec, _ call: TraceCall, _ file: ReplayFile) throws(InputError) -> Int32 {
-        report.pushes += exec.pushes.count
-        report.pushDwords += exec.pushes.reduce(0) { $0 + Int($1.length) / 4 }
         var waits = try syncs(exec.waits, call, file)
         var sigs = try syncs(exec.sigs, call, file)
         var pushes = exec.pushes.map { nvu_exec_push(va: $0.va, va_len: $0.length, flags: $0.flags) }

@@ -3,15 +3,6 @@ internal import KernelErrno
 public import NouveauDevice
 internal import NVMMU
 
-/// Where a session is replayed, if not on the device that it names.
-public struct ReplayOptions: Sendable {
-    /// `nil`: the trace's.
-    public var chipset: Int?
-    public var device = DeviceOptions()
-
-    public init() {}
-}
-
 /// Replays a trace line by line on a fresh device and compares.
 ///
 /// Each call becomes the ioctl it was, with the request word of the trace and with our device's handles in place of
@@ -28,14 +19,10 @@ public final class Replayer {
     private var position = 0
     private var tablesOf: [Int: [Level: Int]] = [:]
 
-    /// - Throws: at the header's line, when no such chip is known.
-    public init(_ trace: Trace, _ options: ReplayOptions = ReplayOptions()) throws(InputError) {
+    /// - Parameter device: a fresh one; of the trace's chip or of another.
+    public init(_ trace: Trace, on device: Device) {
         self.trace = trace
-        do throws(DeviceError) {
-            device = try Device(chipset: options.chipset ?? trace.header.chipset, options: options.device)
-        } catch {
-            throw InputError(file: trace.file, line: 1, message: "\(error)")
-        }
+        self.device = device
         report = ReplayReport(trace: trace, chip: device.chip)
     }
 
@@ -85,7 +72,8 @@ public final class Replayer {
     private func file(of call: TraceCall) -> ReplayFile? {
         if let file = files[call.fd] { return file }
         do throws(KernelErrno) {
-            let file = ReplayFile(fd: call.fd, file: try device.open(name: clientName))
+            let file = ReplayFile(
+                fd: call.fd, file: try device.open(name: clientName), openedAt: call.place.line)
             files[call.fd] = file
             return file
         } catch {

@@ -1,0 +1,99 @@
+internal import ArgumentParser
+internal import Foundation
+internal import GPUVMTrace
+internal import JSONLines
+
+struct Replay: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Runs recorded sessions of the NVK driver on a simulated GPU and compares.",
+        discussion: """
+            One trace gives a full report, several a table, with the report of each one that differs. Every answer is
+            compared, and at every vm_state line the address space and the page tables behind it.
+            """)
+
+    enum Form: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+    @Argument(help: "Traces.")
+    var trace: [String]
+
+    @OptionGroup var target: TargetOptions
+
+    @Option(help: "The report's form: text, or json: one object a trace, one a line.")
+    var report = Form.text
+
+    @Option(help: "Order of concurrent jobs. Accepted for later: now every job runs as it is submitted, in one order.")
+    var seed: UInt64?
+
+    @Option(help: ArgumentHelp("Write each trace's page tables, at the line with most mappings, into DIR.", valueName: "dir"))
+    var tables: String?
+
+    @Option(help: ArgumentHelp("Draw the address spaces over time into FILE; for one trace.", valueName: "file"))
+    var svg: String?
+
+    @Option(help: ArgumentHelp("Write the calls as a timeline for ui.perfetto.dev into FILE; for one trace.", valueName: "file"))
+    var perfetto: String?
+
+    func validate() throws {
+        guard !trace.isEmpty else { throw ValidationError("no trace is named") }
+        guard trace.count == 1 || svg == nil && perfetto == nil else {
+            throw ValidationError("--svg and --perfetto take one trace")
+        }
+    }
+
+    func run() throws {
+        var status: Int32 = 0
+        var table = ReplayTable()
+        for path in trace {
+            do throws(InputError) {
+                let (report, seconds) = try replay(Trace(path: path))
+                switch self.report {
+                case .json: print(report.json)
+                case .text where trace.count == 1: print(report.text(seconds: seconds))
+                case .text: table.show(report)
+                }
+                if !report.isEqual { status = max(status, 1) }
+                fflush(nil)
+            } catch {
+                complain("\(error)")
+                status = 2
+            }
+        }
+        if report == .text, trace.count > 1 { table.showTotals() }
+        if status != 0 { throw ExitCode(status) }
+    }
+
+    private func replay(_ trace: Trace) throws(InputError) -> (ReplayReport, Double) {
+        let replayer = Replayer(trace, on: try target.makeDevice(for: trace))
+        var timeline = svg == nil ? nil : SpaceTimeline()
+        var progress = ProgressBar(baseName(trace.file), total: trace.lineCount)
+        let start = Date()
+        while let line = try replayer.next() {
+            timeline?.observe(line, replayer)
+            progress.update(line.place.line)
+        }
+        let seconds = Date().timeIntervalSince(start)
+        progress.finish()
+        try writeExtras(trace, replayer.report, timeline)
+        return (replayer.report, seconds)
+    }
+
+    private func writeExtras(
+        _ trace: Trace, _ report: ReplayReport, _ timeline: SpaceTimeline?
+    ) throws(InputError) {
+        if let tables {
+            let replayer = Replayer(trace, on: try target.makeDevice(for: trace))
+            try replayer.run(through: report.mostMappings.line)
+            let name = baseName(trace.file).replacing(".gz", with: "").replacing(".jsonl", with: "")
+            try write(replayer.tablesText, to: "\(tables)/\(name).tables.txt")
+        }
+        if let svg, let timeline {
+            try write(SpacePicture(trace: trace, chip: report.chip, timeline: timeline).svg, to: svg)
+        }
+        if let perfetto { try write(trace.chromeTrace, to: perfetto) }
+    }
+}
+
+/// The file's name without its folder.
+func baseName(_ path: String) -> String {
+    path.split(separator: "/").last.map(String.init) ?? path
+}
