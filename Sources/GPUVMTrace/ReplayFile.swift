@@ -1,4 +1,5 @@
 internal import CNouveauUAPI
+internal import GPUVM
 package import NouveauDevice
 
 /// One device file of a session that is being replayed.
@@ -13,8 +14,8 @@ package final class ReplayFile {
     var channels = HandleMap<Int32, Int32>("channel", none: -1)
     var mapHandles = HandleMap<UInt64, UInt64>("map_handle", none: 0, inHex: true)
     var nvif = NVIFObjects()
-    /// The calls that changed the address space, in order.
-    private var binds: [Bind] = []
+    /// Calls that mapped something, by the numbers our device gave them.
+    private var binds: [UInt32: Bind] = [:]
     /// The area of the address space that the client left to the kernel.
     private(set) var kernelArea: Range<UInt64> = 0..<0
 
@@ -39,11 +40,17 @@ package final class ReplayFile {
 
     /// Remembers what a successful VM_BIND mapped.
     func noteBind(_ bind: TraceCall.VMBind, ours: [nvu_vm_bind_op], line: Int) {
+        guard let uvmm else { return }
         var handles: [UInt64: UInt32] = [:]
+        var number: UInt32?
         for (recorded, op) in zip(bind.ops, ours) where recorded.usesObject {
             if let object = file.object(handle: op.handle) { handles[object.id] = recorded.handle }
+            // What is now where the call mapped something carries the call's number, if anything is.
+            if number == nil, let mapping = uvmm.space.findFirst(op.addr, 1) {
+                number = uvmm.state(of: mapping.id).bind
+            }
         }
-        binds.append(Bind(line: line, handles: handles))
+        if let number { binds[number] = Bind(line: line, handles: handles) }
     }
 
     /// The recorded handle with which an extent's object was mapped.
@@ -57,8 +64,7 @@ package final class ReplayFile {
     }
 
     private func bind(_ extent: SpaceSnapshot.Extent) -> Bind? {
-        let index = Int(extent.bind) - 1
-        return binds.indices.contains(index) ? binds[index] : nil
+        binds[extent.bind]
     }
 }
 

@@ -10,8 +10,7 @@ package struct SpaceSnapshot {
         package var object: GEMObject
         package var kind: Int
         /// Number of the VM_BIND call that made it.
-        package var bind: UInt64
-        package var pageShift: Int
+        package var bind: UInt32
         package var end: UInt64 { addr + range }
     }
 
@@ -28,7 +27,7 @@ package struct SpaceSnapshot {
             extents.append(
                 Extent(
                     addr: mapping.addr, range: mapping.range, offset: mapping.offset, object: object,
-                    kind: Int(state.kind), bind: UInt64(state.bind), pageShift: Int(state.pageShift)))
+                    kind: state.kind, bind: state.bind))
         }
     }
 
