@@ -23,6 +23,11 @@ public struct JSONObject {
         members[key] != nil
     }
 
+    /// The field is there and null.
+    public func isNull(_ key: String) -> Bool {
+        members[key] is NSNull
+    }
+
     private func value(_ key: String) throws(InputError) -> Any {
         guard let value = members[key] else { throw error(key, "is missing") }
         return value

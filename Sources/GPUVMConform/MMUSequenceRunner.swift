@@ -1,0 +1,250 @@
+internal import JSONLines
+internal import KernelErrno
+internal import NVMMU
+
+/// Runs a recorded sequence of calls on page tables, comparing results, flushes, every table and the answers of walks.
+/// Generations, ways of use and steps that the library does not have are skipped by name.
+struct MMUSequenceRunner: ~Copyable {
+    private let generation: String
+    private let format: Format
+    private let hooks: TableWindow
+    private var tables: PageTables
+    private let memories: [Int: RecordedMemory]
+    /// Where the recording's root was; `nil`: it has no image.
+    private let recordedRoot: UInt64?
+    private var result: CaseResult
+    private var step = 0
+
+    static func run(_ line: JSONObject) throws(InputError) -> CaseResult {
+        try line.allowOnly(["id", "source", "cfg", "note", "flags", "mems", "steps"])
+        var skipped = CaseResult(id: try line.string("id"))
+        let steps = try line.objects("steps")
+        for step in steps { try checkFields(step) }
+        let cfg = try line.object("cfg")
+        try cfg.allowOnly(["gen", "mode", "kernel_managed", "bigpage", "ptt", "ptbase", "rm", "replay", "stolen"])
+        let (generation, format) = try Generation.read(cfg)
+        let mode = try cfg.string("mode")
+        guard mode == "raw" || mode == "alloc" else { throw cfg.error("mode", "is neither raw nor alloc") }
+        if format == nil { skipped.skips.insert("generation \(generation)") }
+        if mode == "alloc" { skipped.skips.insert("mode alloc") }
+        guard let format, skipped.skips.isEmpty else { return skipped }
+
+        var runner = try make(line, cfg, generation, format, steps)
+        for (i, step) in steps.enumerated() {
+            runner.step = i
+            try runner.run(step)
+        }
+        return runner.result
+    }
+
+    private static func make(
+        _ line: JSONObject, _ cfg: JSONObject, _ generation: String, _ format: Format, _ steps: [JSONObject]
+    ) throws(InputError) -> MMUSequenceRunner {
+        let aperture = cfg.has("ptt") ? try Aperture.read(cfg, "ptt") : .vram
+        let base = cfg.has("ptbase") ? try cfg.hex("ptbase") : 0x1_0000_0000
+        guard base < 1 << 48, base & 0xfff == 0 else { throw cfg.error("ptbase", "is no address of a table") }
+        var memories: [Int: RecordedMemory] = [:]
+        for mem in try line.objects("mems") {
+            memories[try mem.int("id")] = try RecordedMemory(mem)
+        }
+        let root = try steps.first { $0.has("image") }?.object("image").hex("pdb")
+        let result = CaseResult(id: try line.string("id"))
+        let hooks = TableWindow(format: format, aperture: aperture, base: base)
+        let tables = try makeTables(cfg, format, hooks)
+        hooks.follow(root: tables.root)
+        _ = hooks.takeEvents()
+        return MMUSequenceRunner(
+            generation: generation, format: format, hooks: hooks, tables: tables, memories: memories,
+            recordedRoot: root, result: result)
+    }
+
+    private static func makeTables(
+        _ cfg: JSONObject, _ format: Format, _ hooks: TableWindow
+    ) throws(InputError) -> PageTables {
+        let kernel = try cfg.array("kernel_managed")
+        try kernel.expectCount(2)
+        let (kernelAddr, kernelSize) = (try kernel.hex(0), try kernel.hex(1))
+        let gspRM = try cfg.int("rm", default: 0) != 0
+        do throws(KernelErrno) {
+            return try PageTables(
+                format: format, windows: [hooks.window], kernelAddr: kernelAddr, kernelSize: kernelSize, gspRM: gspRM,
+                hooks: hooks)
+        } catch {
+            throw cfg.error("kernel_managed", "gives no page tables: \(error)")
+        }
+    }
+}
+
+// MARK: - Steps
+
+extension MMUSequenceRunner {
+    /// Fields of each step but `op`.
+    private static let fields: [String: Set<String>] = [
+        "get": ["va", "size", "shift", "ret", "regs", "w"], "put": ["va", "size", "shift", "ret", "regs", "w"],
+        "map": ["va", "size", "shift", "mem", "off", "args", "no_comp", "ret", "regs", "w"],
+        "unmap": ["va", "size", "shift", "sparse", "ret", "regs", "w"],
+        "sparse": ["va", "size", "ref", "ret", "regs", "w"],
+        "vget": ["id", "getref", "mapref", "sparse", "shift", "align", "size", "va", "ret", "regs", "w"],
+        "vmap": ["id", "mem", "off", "args", "no_comp", "shift", "ret", "regs", "w"],
+        "vunmap": ["id", "ret", "regs", "w"], "vput": ["id", "ret", "regs", "w"],
+        "pfnmap": ["shift", "va", "size", "pfn", "pfn_out", "ret", "regs", "w"],
+        "pfnclr": ["va", "size", "ret", "regs", "w"],
+        "join": ["inst", "w"], "part": ["words_0x200"],
+        "flush": ["depth", "ret", "regs"], "fault_replay": ["ret", "regs"],
+        "fault_cancel": ["hub", "gpc", "client", "inst", "ret", "regs"],
+        "engref": ["bar"], "fail_table_alloc": ["after"], "check": ["image", "sw", "probes"],
+    ]
+
+    private static func checkFields(_ step: JSONObject) throws(InputError) {
+        let op = try step.string("op")
+        guard let fields = fields[op] else { throw step.error("op", "is an unknown step \"\(op)\"") }
+        try step.allowOnly(fields.union(["op"]))
+    }
+
+    private mutating func run(_ step: JSONObject) throws(InputError) {
+        let op = try step.string("op")
+        switch op {
+        case "get", "put", "map", "unmap", "sparse": try call(step, op)
+        case "check": try check(step)
+        case "fail_table_alloc": hooks.failAfter = try step.int("after")
+        default: result.skips.insert("step \(op)")
+        }
+    }
+
+    private mutating func call(_ step: JSONObject, _ op: String) throws(InputError) {
+        let (va, size) = (try step.hex("va"), try step.hex("size"))
+        let shift = op == "sparse" ? 0 : try step.int("shift")
+        let found: Int
+        switch op {
+        case "get": found = Self.result { () throws(KernelErrno) in try tables.get(va, size, shift: shift) }
+        case "put": found = Self.result { () throws(KernelErrno) in try tables.put(va, size, shift: shift) }
+        case "map": found = try map(step, va, size, shift)
+        case "unmap":
+            let sparse = try step.flag("sparse")
+            found = Self.result { () throws(KernelErrno) in
+                try tables.unmap(va, size, shift: shift, sparse: sparse)
+            }
+        default:
+            let ref = try step.flag("ref")
+            found = Self.result { () throws(KernelErrno) in
+                if ref { try tables.getSparse(va, size) } else { try tables.putSparse(va, size) }
+            }
+        }
+        result.compare(step: self.step, "ret of \(op)", expected: try step.int("ret"), found: found)
+        try compareEvents(step)
+    }
+
+    private mutating func map(_ step: JSONObject, _ va: UInt64, _ size: UInt64, _ shift: Int) throws(InputError) -> Int {
+        let id = try step.int("mem")
+        guard let memory = memories[id] else { throw step.error("mem", "is no object of the case") }
+        let offset = try step.hex("off")
+        var attributes = MapAttributes(target: memory.target, objectShift: memory.pageShift)
+        if let args = try? step.object("args") {
+            try args.allowOnly(["vol", "ro", "priv", "kind"])
+            attributes.vol = try args.flag("vol")
+            attributes.ro = try args.flag("ro")
+            attributes.priv = try args.flag("priv")
+            attributes.kind = try args.int("kind")
+        } else {
+            guard try step.string("args") == "none" else { throw step.error("args", "is neither an object nor none") }
+            attributes.defaults = true
+        }
+        return Self.result { () throws(KernelErrno) in
+            if shift == 12, let pages = memory.pages {
+                try tables.map(va, size, shift: shift, pages: pages, offset: offset, attributes)
+            } else {
+                try tables.map(va, size, shift: shift, pieces: memory.pieces, offset: offset, attributes)
+            }
+        }
+    }
+
+    private static func result(_ call: () throws(KernelErrno) -> Void) -> Int {
+        do throws(KernelErrno) {
+            try call()
+            return 0
+        } catch {
+            return -Int(error.rawValue)
+        }
+    }
+}
+
+// MARK: - Comparing
+
+extension MMUSequenceRunner {
+    /// The flushes of the step that just ran, and the order of its writes.
+    private mutating func compareEvents(_ step: JSONObject) throws(InputError) {
+        let recorded = try FlushRegisters(step)
+        let (flushes, incomplete) = hooks.takeEvents()
+        for text in incomplete {
+            result.differ(step: self.step, "order of writes", expected: "tables complete when linked", found: text)
+        }
+        if flushes.count > recorded.count || (flushes.isEmpty && recorded.count > 0) {
+            result.differ(
+                step: self.step, "flushes", expected: "\(recorded.count)", found: "\(flushes.count)")
+        } else if flushes.count < recorded.count {
+            result.deviations.insert(.flushMerge)
+        }
+        if let last = flushes.last, recorded.count > 0 {
+            let root = last.root == tables.root ? recordedRoot ?? last.root : last.root
+            result.compare(
+                step: self.step, "registers of the last flush", expected: recorded.last,
+                found: FlushRegisters.writes(last, generation: generation, root: root))
+        }
+        if let broken = tables.check() {
+            result.differ(step: self.step, "invariants", expected: "all hold", found: broken)
+        }
+    }
+
+    private mutating func check(_ step: JSONObject) throws(InputError) {
+        let image = try TableImage(try step.object("image"))
+        let comparison = TableComparison(image, format: format, tables: tables.tables())
+        for (what, expected, found) in comparison.differences {
+            result.differ(step: self.step, what, expected: expected, found: found)
+        }
+        result.compare(
+            step: self.step, "address of the root", expected: (recordedRoot ?? 0).hex, found: image.root.hex)
+        if step.has("probes") {
+            for object in try step.objects("probes") {
+                let probe = try Probe(object)
+                result.compare(
+                    step: self.step, "walk of \(probe.va.hex)", expected: probe.answer,
+                    found: Probe.Answer(tables.walk(probe.va)))
+            }
+        }
+        if step.has("sw") { try compareCounters(try step.objects("sw")) }
+    }
+
+    /// nvkm's counters: all software tables, `r0`, `r1` and `sp` of each.
+    private mutating func compareCounters(_ recorded: [JSONObject]) throws(InputError) {
+        var found: [CounterKey: CounterValues] = [:]
+        for c in tables.counters() {
+            found[CounterKey(level: c.depthFromLeaf, va: c.va)] = CounterValues(
+                r0: Int(c.refs.big), r1: Int(c.refs.small), sparse: c.sparse)
+        }
+        for object in recorded {
+            try object.allowOnly(["l", "va", "r0", "r1", "sp", "sparse_pde", "lpte"])
+            let key = CounterKey(level: try object.int("l"), va: try object.hex("va"))
+            let expected = CounterValues(
+                r0: try object.int("r0"), r1: try object.int("r1"), sparse: try object.flag("sp"))
+            result.compare(
+                step: step, "counters of \(key)", expected: expected.description,
+                found: found.removeValue(forKey: key)?.description ?? "none")
+        }
+        for (key, values) in found {
+            result.differ(step: step, "counters of \(key)", expected: "none", found: values.description)
+        }
+    }
+}
+
+private struct CounterKey: Hashable, CustomStringConvertible {
+    /// 0 is the leaf.
+    var level: Int
+    var va: UInt64
+    var description: String { "level \(level) of \(va.hex)" }
+}
+
+private struct CounterValues: Hashable, CustomStringConvertible {
+    var r0, r1: Int
+    var sparse: Bool
+    var description: String { "r0 \(r0), r1 \(r1), sp \(sparse ? 1 : 0)" }
+}

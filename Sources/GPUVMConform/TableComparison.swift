@@ -1,0 +1,98 @@
+internal import NVMMU
+
+/// Compares our tables with a recorded image: the same tables must exist, and every entry be equal but for the
+/// addresses of tables, which must be those of our own tables below it.
+///
+/// The masks are written down here for Pascal's format (VER2), so that the library's own decoding is not its judge.
+struct TableComparison {
+    private let format: Format
+    private let ours: [TableImage.Key: TableInfo]
+    private(set) var differences: [(what: String, expected: String, found: String)] = []
+
+    init(_ image: TableImage, format: Format, tables: [TableInfo]) {
+        self.format = format
+        ours = Dictionary(
+            tables.map { (TableImage.Key(level: $0.level, va: $0.va), $0) }, uniquingKeysWith: { first, _ in first })
+        if ours.count != tables.count {
+            differ("tables", "one for each level and address", "\(tables.count - ours.count) too many")
+        }
+        let recorded = Set(image.tables.map(\.key))
+        for key in ours.keys where !recorded.contains(key) {
+            differ("table \(key)", "none", "a table")
+        }
+        for table in image.tables {
+            if let info = ours[table.key] {
+                compare(table, info)
+            } else {
+                differ("table \(table.key)", "a table", "none")
+            }
+        }
+    }
+
+    private mutating func differ(_ what: String, _ expected: String, _ found: String) {
+        differences.append((what, expected, found))
+    }
+
+    private mutating func compare(_ table: TableImage.Table, _ info: TableInfo) {
+        let geometry = format.levels.first { $0.level == table.key.level }!
+        guard info.entries == table.entries, geometry.entryBytes == table.entryBytes, geometry.shift == table.shift
+        else {
+            differ(
+                "table \(table.key)", "\(table.entries) entries of \(table.entryBytes) bytes, shift \(table.shift)",
+                "\(info.entries) entries of \(geometry.entryBytes) bytes, shift \(geometry.shift)")
+            return
+        }
+        let perEntry = table.entryBytes / 8
+        for index in 0..<table.entries {
+            for half in 0..<perEntry {
+                let at = index * perEntry + half
+                let (recorded, found) = (
+                    table.words[at], info.memory.load(fromByteOffset: at * 8, as: UInt64.self)
+                )
+                let isPage = table.words[index * perEntry] & 1 != 0
+                let field = isPage ? nil : PointerField(level: table.key.level, half: half)
+                if !Self.equal(recorded, found, field) {
+                    differ("\(table.key), entry \(index)\(half == 1 ? ", high" : "")", recorded.hex, found.hex)
+                } else if let field, field.pointsAtTable(recorded) {
+                    let child = TableImage.Key(
+                        level: field.child, va: table.key.va + UInt64(index) << UInt64(table.shift))
+                    comparePointer(field.address(found), to: child, "\(table.key), entry \(index)")
+                }
+            }
+        }
+    }
+
+    private static func equal(_ recorded: UInt64, _ found: UInt64, _ field: PointerField?) -> Bool {
+        guard let field, field.pointsAtTable(recorded) else { return recorded == found }
+        return recorded & ~field.mask == found & ~field.mask
+    }
+
+    private mutating func comparePointer(_ addr: UInt64, to child: TableImage.Key, _ entry: String) {
+        let expected = ours[child].map { "our \(child) at \($0.addr.hex)" } ?? "our \(child), which is missing"
+        if ours[child]?.addr != addr {
+            differ("pointer of \(entry)", expected, addr.hex)
+        }
+    }
+}
+
+/// Where a directory entry's word holds the address of a table.
+private struct PointerField {
+    var child: Level
+    var mask: UInt64
+
+    /// `nil`: words at this level are no table pointers.
+    init?(level: Level, half: Int) {
+        guard let below = level.below else { return nil }
+        let isBig = level == .pd0 && half == 0
+        child = isBig ? .lpt : below
+        mask = isBig ? 0x003f_ffff_ffff_fff0 : 0x003f_ffff_ffff_ff00
+    }
+
+    /// Bits 2:1 are the aperture of the table, 0 is none.
+    func pointsAtTable(_ word: UInt64) -> Bool { word & 6 != 0 }
+
+    func address(_ word: UInt64) -> UInt64 {
+        let isVRAM = word & 6 == 2
+        return (word & mask & (isVRAM ? 0x1_ffff_ffff : .max)) << 4
+    }
+}

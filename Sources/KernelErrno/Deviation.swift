@@ -1,0 +1,15 @@
+/// Where we knowingly differ from the kernel. The raw value is the ID of the row in docs/deviations.md, which says how
+/// and why.
+public enum Deviation: String, Hashable, Sendable, CaseIterable {
+    case zeroRange = "ZERO-RANGE"
+    case vmInitTwice = "VM-INIT-TWICE"
+    case flushMerge = "FLUSH-MERGE"
+    case unmapThenSparse = "UNMAP-THEN-SPARSE"
+    case sizeOverlap = "SIZE-OVERLAP"
+    case getOrder = "GET-ORDER"
+    case doublePut = "DOUBLE-PUT"
+    case mapUnreferenced = "MAP-UNREFERENCED"
+    case sparseOverlap = "SPARSE-OVERLAP"
+    case addrWidth = "ADDR-WIDTH"
+    case rawAlign = "RAW-ALIGN"
+}
