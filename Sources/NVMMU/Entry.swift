@@ -141,14 +141,22 @@ extension Format {
 
     /// Encodes a directory entry. - Throws: `EINVAL`: not a directory level, or an address that does not fit.
     public func encode(big: PDE?, next: PDE?, at level: Level) throws(KernelErrno) -> EntryWords {
-        var b = big?.c ?? nvmmu_pde()
-        var n = next?.c ?? nvmmu_pde()
         var words: (UInt64, UInt64) = (0, 0)
-        let result = withUnsafeMutableBytes(of: &words) {
-            nvmmu_pde_encode(f, level.c, &b, &n, $0.assumingMemoryBound(to: UInt64.self).baseAddress)
+        let result = withUnsafeMutableBytes(of: &words) { words in
+            Self.withPointer(big) { big in
+                Self.withPointer(next) { next in
+                    nvmmu_pde_encode(f, level.c, big, next, words.assumingMemoryBound(to: UInt64.self).baseAddress)
+                }
+            }
         }
         try KernelErrno.check(result)
         return EntryWords(words.0, words.1)
+    }
+
+    /// C has NULL for no table.
+    private static func withPointer<R>(_ pde: PDE?, _ body: (UnsafePointer<nvmmu_pde>?) -> R) -> R {
+        guard let pde else { return body(nil) }
+        return withUnsafePointer(to: pde.c) { body($0) }
     }
 
     /// Decodes any words.
