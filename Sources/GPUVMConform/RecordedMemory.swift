@@ -17,13 +17,14 @@ struct RecordedMemory {
         pieces = try mem.array("segs").map { array, i throws(InputError) in
             let segment = try array.array(i)
             try segment.expectCount(2)
-            return PhysicalPiece(addr: try segment.hex(0), size: try segment.hex(1))
+            let piece = PhysicalPiece(addr: try segment.hex(0), size: try segment.hex(1))
+            guard piece.size <= 1 << 32, piece.addr < 1 << 63 else { throw array.error(i, "is no piece of memory") }
+            return piece
         }
         let style = try mem.string("style")
         switch style {
         case "mem", "sgl": break
         case "dma":
-            guard pieces.allSatisfy({ $0.size <= 1 << 32 }) else { throw mem.error("segs", "is too large") }
             pages = pieces.flatMap { piece in
                 stride(from: 0, to: piece.size, by: 4096).map { piece.addr + $0 }
             }

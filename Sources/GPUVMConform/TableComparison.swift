@@ -7,7 +7,13 @@ internal import NVMMU
 struct TableComparison {
     private let format: Format
     private let ours: [TableImage.Key: TableInfo]
-    private(set) var differences: [(what: String, expected: String, found: String)] = []
+    private(set) var differences: [Difference] = []
+
+    struct Difference {
+        var what, expected, found: String
+        /// The addresses below the entry that differs; `nil`: not about one entry.
+        var range: Range<UInt64>?
+    }
 
     init(_ image: TableImage, format: Format, tables: [TableInfo]) {
         self.format = format
@@ -29,8 +35,10 @@ struct TableComparison {
         }
     }
 
-    private mutating func differ(_ what: String, _ expected: String, _ found: String) {
-        differences.append((what, expected, found))
+    private mutating func differ(
+        _ what: String, _ expected: String, _ found: String, range: Range<UInt64>? = nil
+    ) {
+        differences.append(Difference(what: what, expected: expected, found: found, range: range))
     }
 
     private mutating func compare(_ table: TableImage.Table, _ info: TableInfo) {
@@ -42,22 +50,24 @@ struct TableComparison {
                 "\(info.entries) entries of \(geometry.entryBytes) bytes, shift \(geometry.shift)")
             return
         }
-        let perEntry = table.entryBytes / 8
         for index in 0..<table.entries {
-            for half in 0..<perEntry {
-                let at = index * perEntry + half
-                let (recorded, found) = (
-                    table.words[at], info.memory.load(fromByteOffset: at * 8, as: UInt64.self)
-                )
-                let isPage = table.words[index * perEntry] & 1 != 0
-                let field = isPage ? nil : PointerField(level: table.key.level, half: half)
-                if !Self.equal(recorded, found, field) {
-                    differ("\(table.key), entry \(index)\(half == 1 ? ", high" : "")", recorded.hex, found.hex)
-                } else if let field, field.pointsAtTable(recorded) {
-                    let child = TableImage.Key(
-                        level: field.child, va: table.key.va + UInt64(index) << UInt64(table.shift))
-                    comparePointer(field.address(found), to: child, "\(table.key), entry \(index)")
-                }
+            compareEntry(table, info, index)
+        }
+    }
+
+    private mutating func compareEntry(_ table: TableImage.Table, _ info: TableInfo, _ index: Int) {
+        let perEntry = table.entryBytes / 8
+        let va = table.key.va + UInt64(index) << UInt64(table.shift)
+        let isPage = table.words[index * perEntry] & 1 != 0
+        for half in 0..<perEntry {
+            let at = index * perEntry + half
+            let (recorded, found) = (table.words[at], info.memory.load(fromByteOffset: at * 8, as: UInt64.self))
+            let field = isPage ? nil : PointerField(level: table.key.level, half: half)
+            let name = "\(table.key), entry \(index)\(half == 1 ? ", high" : "")"
+            if !Self.equal(recorded, found, field) {
+                differ(name, recorded.hex, found.hex, range: va..<(va + 1 << UInt64(table.shift)))
+            } else if let field, field.pointsAtTable(recorded) {
+                comparePointer(field.address(found), to: TableImage.Key(level: field.child, va: va), name)
             }
         }
     }

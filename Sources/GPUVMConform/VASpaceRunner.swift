@@ -45,14 +45,20 @@ struct VASpaceRunner {
             }
         }
         self.spaces = spaces
-        externalCount = try line.int("ext")
-        objectCount = try line.int("priv") + externalCount
+        externalCount = try Self.objectCount(line, "ext")
+        objectCount = try Self.objectCount(line, "priv") + externalCount
         hasEvictions = try steps.map { step throws(InputError) in try step.string("q") }.contains("evict")
         result = CaseResult(id: try line.string("case"))
         // How lists are protected (flags 1 and 2) is not visible in the space itself.
         guard (0...2).contains(try vm.int("flags")) else { throw vm.error("flags", "is not 0, 1 or 2") }
         let warnings = try vm.int("warn")
         compare("warnings", expected: warnings) { $0.warningCount }
+    }
+
+    private static func objectCount(_ line: JSONObject, _ key: String) throws(InputError) -> Int {
+        let count = try line.int(key)
+        guard (0...1 << 16).contains(count) else { throw line.error(key, "is no number of objects") }
+        return count
     }
 }
 

@@ -146,7 +146,7 @@ extension VASpaceUnderTest {
             try self.withRequest(request) { request throws(KernelErrno) in
                 try self.space.execute(request) { operation throws(KernelErrno) in
                     operations.append(RecordedOperation(operation, object: objectOf))
-                    if let failing, operations.count == failing.at + 1 { throw failing.errno }
+                    if let failing, operations.count - 1 == failing.at { throw failing.errno }
                 }
             }
         }
