@@ -87,19 +87,25 @@ static void table_set_sparse(struct nvmmu_vmm *vmm, struct table *t, bool sparse
             table_set_sparse(vmm, t->child[i], sparse);
 }
 
-/* The sparse bits of entries [i, i + n) have changed. */
-static void entries_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n, bool sparse)
+/* The sparse bits of LPT entries [i, i + n) have changed: what the SPT below them says. What was sparse there must
+ * go even where nothing uses it: the LPT may go first and leave it to be seen. */
+static void small_settle(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n, bool sparse)
 {
     const struct shape *sh = shape_of(vmm, t);
 
+    for (uint32_t k = i; t->hw[SPT].cpu && k < i + n; k++)
+        if (!sparse || small_in_use(sh, t, k))
+            entries_update(vmm, t, SPT, k << sh->group, 1u << sh->group);
+}
+
+/* The sparse bits of entries [i, i + n) have changed: what is below them. */
+static void below_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n, bool sparse)
+{
     for (uint32_t k = i; t->child && k < i + n; k++)
         if (t->child[k])
             table_set_sparse(vmm, t->child[k], sparse);
-    if (!t->child && h == LPT && t->hw[SPT].cpu)
-        for (uint32_t k = i; k < i + n; k++)
-            if (small_in_use(sh, t, k))
-                entries_update(vmm, t, SPT, k << sh->group, 1u << sh->group);
-    entries_update(vmm, t, h, i, n);
+    if (!t->child && h == LPT)
+        small_settle(vmm, t, i, n, sparse);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------ */
@@ -119,10 +125,12 @@ static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t en
         t->refs[b->h] -= c.count;
         if (!t->child && b->h == SPT && settle)
             nvmmu_small_dropped(vmm, t, c.index, c.count);
+        if (settle)
+            below_settle(vmm, t, b->h, c.index, c.count, false);
         if (!t->refs[b->h])
             nvmmu_table_drop(vmm, t, b->h);
         else if (settle)
-            entries_settle(vmm, t, b->h, c.index, c.count, false);
+            entries_update(vmm, t, b->h, c.index, c.count);
         t = next;
     }
 }
@@ -163,7 +171,8 @@ static void block_settle(struct nvmmu_vmm *vmm, const struct block *b)
             nvmmu_leaf_show(vmm, t);
         if (!t->child && b->h == SPT)
             nvmmu_small_taken(vmm, t, c.index, c.count);
-        entries_settle(vmm, t, b->h, c.index, c.count, true);
+        below_settle(vmm, t, b->h, c.index, c.count, true);
+        entries_update(vmm, t, b->h, c.index, c.count);
         va += c.size;
     }
 }

@@ -11,5 +11,5 @@ struct GPUVMTool: ParsableCommand {
             Exit status: 0 ok, 1 a check failed, 2 bad input file, 64 wrong usage.
             """,
         version: "gpuvm 0.1.0",
-        subcommands: [Replay.self, Walk.self, Dump.self, Decode.self, Chips.self])
+        subcommands: [Replay.self, Walk.self, Dump.self, Decode.self, Conform.self, Chips.self])
 }

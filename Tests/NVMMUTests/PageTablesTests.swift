@@ -96,6 +96,29 @@ final class TablePool: PageTableHooks {
         #expect(seen.map { $0.2 } == ["-", "0x1000000 12", "sparse", "-"])
     }
 
+    @Test("a sparse range that was dropped is sparse nowhere, also where small pages were mapped in it")
+    func sparseIsGone() throws {
+        let pool = TablePool(pages: 64)
+        var tables = try PageTables(format: turing, windows: [pool.window], hooks: pool)
+        let vram = MapAttributes(target: .vram, objectShift: 12)
+        let page = [PhysicalPiece(addr: 0x1000, size: 0x1000)]
+        // The range ends inside a 2 MiB block, so big entries make it sparse; a page outside keeps the small table.
+        try tables.getSparse(0, 0x1c_0000)
+        for va in [0x1_0000, 0x1f_0000] as [UInt64] {
+            try tables.get(va, 0x1000, shift: 12)
+            try tables.map(va, 0x1000, shift: 12, pieces: page, offset: 0, vram)
+        }
+        try tables.unmap(0x1_0000, 0x1000, shift: 12, sparse: true)
+        try tables.put(0x1_0000, 0x1000, shift: 12)
+        try tables.putSparse(0, 0x1c_0000)
+        var states: [Extent.State] = []
+        tables.forEachExtent(0, 0x20_0000) { states.append($0.state) }
+        #expect(states.filter { $0 == .unmapped }.count == 2)
+        #expect(!states.contains(.sparse))
+        let broken = tables.check()
+        #expect(broken == nil)
+    }
+
     @Test("a batch flushes once, however many tables it frees")
     func batch() throws {
         let pool = TablePool(pages: 256)
