@@ -68,6 +68,7 @@ let package = Package(
         test("JSONLinesTests", ["JSONLines"]),
         test("GPUVMTests", ["GPUVM", "KernelErrno", "Model"]),
         test("NVMMUTests", ["NVMMU", "KernelErrno", "Model"]),
+        test("GPUVMConformTests", ["GPUVMConform", "JSONLines", "KernelErrno", "NVMMU"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

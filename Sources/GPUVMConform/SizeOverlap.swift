@@ -24,9 +24,10 @@ struct SizeOverlap {
         events.append(.unmapped(va..<(va + size), shift: shift))
     }
 
-    /// Two page sizes were referenced in this range.
+    /// Two page sizes were referenced in this range of an entry, which is no larger than their pages.
     func covers(_ range: Range<UInt64>) -> Bool {
-        Set(references.filter { $0.range.overlaps(range) }.map(\.shift)).count > 1
+        let shifts = Set(references.filter { $0.range.overlaps(range) }.map(\.shift))
+        return shifts.count > 1 && range.count <= 1 << shifts.max()!
     }
 
     /// The walk's page, or the address alone, was referenced by two sizes, and the walk found what the calls mean.

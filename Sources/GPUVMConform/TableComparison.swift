@@ -63,11 +63,12 @@ struct TableComparison {
             let at = index * perEntry + half
             let (recorded, found) = (table.words[at], info.memory.load(fromByteOffset: at * 8, as: UInt64.self))
             let field = isPage ? nil : PointerField(level: table.key.level, half: half)
-            let name = "\(table.key), entry \(index)\(half == 1 ? ", high" : "")"
             if !Self.equal(recorded, found, field) {
-                differ(name, recorded.hex, found.hex, range: va..<(va + 1 << UInt64(table.shift)))
+                differ(
+                    "\(table.key), entry \(index)\(half == 1 ? ", high" : "")", recorded.hex, found.hex,
+                    range: va..<(va + 1 << UInt64(table.shift)))
             } else if let field, field.pointsAtTable(recorded) {
-                comparePointer(field.address(found), to: TableImage.Key(level: field.child, va: va), name)
+                comparePointer(field.address(found), to: TableImage.Key(level: field.child, va: va))
             }
         }
     }
@@ -77,10 +78,10 @@ struct TableComparison {
         return recorded & ~field.mask == found & ~field.mask
     }
 
-    private mutating func comparePointer(_ addr: UInt64, to child: TableImage.Key, _ entry: String) {
-        let expected = ours[child].map { "our \(child) at \($0.addr.hex)" } ?? "our \(child), which is missing"
-        if ours[child]?.addr != addr {
-            differ("pointer of \(entry)", expected, addr.hex)
+    private mutating func comparePointer(_ addr: UInt64, to child: TableImage.Key) {
+        let table = ours[child]
+        if table?.addr != addr {
+            differ("pointer to table \(child)", table?.addr.hex ?? "a table, which is missing", addr.hex)
         }
     }
 }
