@@ -53,7 +53,10 @@ struct MMUSequenceRunner: ~Copyable {
         }
         let root = try steps.first { $0.has("image") }?.object("image").hex("pdb")
         let result = CaseResult(id: try line.string("id"))
-        let flags = line.has("flags") ? try line.array("flags").map { array, i throws(InputError) in try array.string(i) } : []
+        var flags: [String] = []
+        if line.has("flags") {
+            flags = try line.array("flags").map { array, i throws(InputError) in try array.string(i) }
+        }
         let hooks = TableWindow(format: format, aperture: aperture, base: base)
         let tables = try makeTables(cfg, format, hooks)
         hooks.follow(root: tables.root)
@@ -147,7 +150,9 @@ extension MMUSequenceRunner {
         try compareEvents(step)
     }
 
-    private mutating func map(_ step: JSONObject, _ va: UInt64, _ size: UInt64, _ shift: Int) throws(InputError) -> Int {
+    private mutating func map(
+        _ step: JSONObject, _ va: UInt64, _ size: UInt64, _ shift: Int
+    ) throws(InputError) -> Int {
         guard let memory = memories[try step.int("mem")] else { throw step.error("mem", "is no object of the case") }
         let offset = try step.hex("off")
         let attributes = try attributes(step, memory)
@@ -162,6 +167,7 @@ extension MMUSequenceRunner {
         return found
     }
 
+    /// `no_comp` says nothing here: only formats before Pascal look at it.
     private func attributes(_ step: JSONObject, _ memory: RecordedMemory) throws(InputError) -> MapAttributes {
         var attributes = MapAttributes(target: memory.target, objectShift: memory.pageShift)
         if let none = try? step.string("args") {

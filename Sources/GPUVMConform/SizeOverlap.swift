@@ -46,7 +46,8 @@ struct SizeOverlap {
             switch event {
             case .unmapped(let range, let shift) where range.contains(va):
                 ended.insert(shift)
-            case .mapped(let range, let shift, let memory, let offset) where range.contains(va) && !ended.contains(shift):
+            case .mapped(let range, let shift, let memory, let offset)
+            where range.contains(va) && !ended.contains(shift):
                 guard case .page(let page) = answer else { return false }
                 return page.shift == shift && page.pa == memory.address(offset + (va - range.lowerBound))
             default: continue

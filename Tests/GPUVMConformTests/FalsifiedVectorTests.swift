@@ -19,7 +19,9 @@ struct Falsification: Sendable, CustomTestStringConvertible {
     var testDescription: String { "\(what) of \(id)" }
 
     func apply() throws -> [String: Any] {
-        let json = value.isEmpty ? nil : try JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)
+        let json =
+            value.isEmpty
+            ? nil : try JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)
         return changed(try Vectors.line(file, id), path, to: json)
     }
 }
@@ -71,14 +73,17 @@ struct Falsification: Sendable, CustomTestStringConvertible {
             .init(f, id, ["steps", 1, "image", "tables", 3], "", "table PD0 of 0x7dc2e0000000"),
             .init(f, id, ["steps", 1, "image", "tables", 3, "t"], "\"LPT\"", "table LPT of 0x7dc2e0000000"),
             .init(f, id, ["steps", 1, "image", "tables", 2, "e", 0, 0], "24", "PD1 of 0x7dc000000000, entry 23"),
-            .init(f, id, ["steps", 1, "image", "tables", 2, "e", 0, 2], "\"0x1000030a\"", "PD1 of 0x7dc000000000, entry 23"),
+            .init(
+                f, id, ["steps", 1, "image", "tables", 2, "e", 0, 2], "\"0x1000030a\"", "PD1 of 0x7dc000000000, entry 23"),
             .init(f, id, ["steps", 1, "image", "tables", 0, "n"], "8", "table PD3 of 0x0"),
             .init(f, id, ["steps", 1, "sw", 0, "r0"], "3", "counters of level 4 of 0x0"),
             .init(f, id, ["steps", 1, "sw", 1, "sp"], "1", "counters of level 3 of 0x0"),
             .init(f, id, ["steps", 1, "sw", 3], "", "counters of level 1 of 0x7dc2e0000000"),
             .init(f, id, ["steps", 2, "args", "ro"], "0", "PD0 of 0x7dc2e0000000, entry 79"),
-            .init(f, id, ["steps", 3, "image", "tables", 3, "e", 0, 2], "\"0x260000002e780021\"", "PD0 of 0x7dc2e0000000, entry 79"),
-            .init(f, id, ["steps", 3, "image", "tables", 3, "e", 0, 4], "\"0x8\"", "PD0 of 0x7dc2e0000000, entry 79, high"),
+            .init(
+                f, id, ["steps", 3, "image", "tables", 3, "e", 0, 2], "\"0x260000002e780021\"", "PD0 of 0x7dc2e0000000, entry 79"),
+            .init(
+                f, id, ["steps", 3, "image", "tables", 3, "e", 0, 4], "\"0x8\"", "PD0 of 0x7dc2e0000000, entry 79, high"),
             .init(f, id, ["steps", 3, "probes", 1, "pa"], "\"0x2e7801000\"", "walk of 0x7dc2e9e00000"),
             .init(f, id, ["steps", 3, "probes", 1, "kind"], "0", "walk of 0x7dc2e9e00000"),
             .init(f, id, ["steps", 3, "probes", 1, "lvl"], "\"LPT\"", "walk of 0x7dc2e9e00000"),
@@ -86,7 +91,8 @@ struct Falsification: Sendable, CustomTestStringConvertible {
             .init(f, id, ["steps", 3, "probes", 0, "why"], "\"pte\"", "walk of 0x7dc2e9dfffff"),
             .init(f, id, ["steps", 7, "image", "pdb"], "\"0x100001000\"", "address of the root"),
             .init(args, "gp100-sparse-01", ["steps", 1, "probes", 1, "lvl"], "\"SPT\"", "walk of 0x3d9318e20000"),
-            .init(args, "gp100-sparse-01", ["steps", 1, "image", "tables", 5, "e", 0, 1], "10", "LPT of 0x3d9319000000, entry 9"),
+            .init(
+                args, "gp100-sparse-01", ["steps", 1, "image", "tables", 5, "e", 0, 1], "10", "LPT of 0x3d9319000000, entry 9"),
             .init(comp, "gp100-comp-rm0-0", ["cfg", "rm"], "1", "LPT of 0x8604000000, entry 0"),
             .init("mmu/pt-aperture", "tu102-pt-host", ["cfg", "ptt"], "\"ncoh\"", "PD3 of 0x0, entry 0"),
         ]
