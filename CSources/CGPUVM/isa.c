@@ -156,13 +156,14 @@ AVX512 static void leaf_splice_avx512(struct leaf *leaf, unsigned at, unsigned r
 }
 #endif
 
-struct isa gpuvm__isa(void)
+struct isa gpuvm__isa(enum isa_level most)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
+    if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512f"))
         return (struct isa){descend_avx512, leaf_count_avx512, leaf_splice_avx512};
-    if (__builtin_cpu_supports("avx2"))
+    if (most >= ISA_AVX2 && __builtin_cpu_supports("avx2"))
         return (struct isa){descend_avx2, leaf_count_avx2, leaf_splice_plain};
 #endif
+    (void)most;
     return (struct isa){descend_plain, leaf_count_plain, leaf_splice_plain};
 }

@@ -13,7 +13,9 @@ static inline unsigned gpuvm__count_le(const uint64_t *keys, unsigned size, uint
     return at + (keys[at] <= key);
 }
 
-/* The variant for the machine this runs on. */
-struct isa gpuvm__isa(void);
+enum isa_level { ISA_PLAIN, ISA_AVX2, ISA_AVX512 };
+
+/* The widest variant that this machine runs, not above `most`. */
+struct isa gpuvm__isa(enum isa_level most);
 
 #endif

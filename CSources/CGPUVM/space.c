@@ -43,7 +43,7 @@ int gpuvm_create(const struct gpuvm_config *config, struct gpuvm **out)
     struct gpuvm *vm = gpuvm_mem_alloc(&config->alloc, sizeof *vm, LINE);
     if (!vm)
         return -ENOMEM;
-    *vm = (struct gpuvm){.alloc = config->alloc, .memory = sizeof *vm, .isa = gpuvm__isa()};
+    *vm = (struct gpuvm){.alloc = config->alloc, .memory = sizeof *vm, .isa = gpuvm__isa(ISA_AVX512)};
     int rc = init(vm, config);
     if (rc) {
         gpuvm_destroy(vm);
