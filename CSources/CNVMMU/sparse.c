@@ -87,25 +87,19 @@ static void table_set_sparse(struct nvmmu_vmm *vmm, struct table *t, bool sparse
             table_set_sparse(vmm, t->child[i], sparse);
 }
 
-/* The sparse bits of LPT entries [i, i + n) have changed: what the SPT below them says. What was sparse there must
- * go even where nothing uses it: the LPT may go first and leave it to be seen. */
-static void small_settle(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n, bool sparse)
+/* The sparse bits of entries [i, i + n) have changed: what lies below them follows. */
+static void below_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n, bool sparse)
 {
     const struct shape *sh = shape_of(vmm, t);
 
-    for (uint32_t k = i; t->hw[SPT].cpu && k < i + n; k++)
-        if (!sparse || small_in_use(sh, t, k))
-            entries_update(vmm, t, SPT, k << sh->group, 1u << sh->group);
-}
-
-/* The sparse bits of entries [i, i + n) have changed: what is below them. */
-static void below_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n, bool sparse)
-{
     for (uint32_t k = i; t->child && k < i + n; k++)
         if (t->child[k])
             table_set_sparse(vmm, t->child[k], sparse);
-    if (!t->child && h == LPT)
-        small_settle(vmm, t, i, n, sparse);
+    if (t->child || h != LPT || !t->hw[SPT].cpu)
+        return;
+    for (uint32_t k = i; k < i + n; k++)
+        if (!sparse || small_in_use(sh, t, k)) /* unused ones become sparse when they are referenced */
+            entries_update(vmm, t, SPT, k << sh->group, 1u << sh->group);
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------ */
