@@ -69,6 +69,10 @@ let package = Package(
         test("GPUVMTests", ["GPUVM", "KernelErrno", "Model"]),
         test("NVMMUTests", ["NVMMU", "KernelErrno", "Model"]),
         test("GPUVMConformTests", ["GPUVMConform", "JSONLines", "KernelErrno", "NVMMU"]),
+        test("NouveauUAPITests", ["NouveauUAPI", "CNouveauUAPI", "KernelErrno"]),
+        test(
+            "NouveauDeviceTests",
+            ["NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "KernelErrno", "Model"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

@@ -1,0 +1,221 @@
+import CNouveauUAPI
+import GPUVM
+import KernelErrno
+import Model
+import NVMMU
+import Testing
+
+@testable import NouveauDevice
+
+@Suite("VM_BIND, at random") struct RandomBindTests {
+    /// A client with objects of all page sizes, and the model beside it.
+    struct Pair {
+        let client: Client
+        var model: BindModel
+        var random: SeededRandom
+        /// By handle; some are closed on the way, and only their mappings live on.
+        var objects: [UInt32: GEMObject] = [:]
+
+        static let window: UInt64 = 8 << 20
+
+        init(seed: UInt64, chipset: Int) throws {
+            random = SeededRandom(seed: seed)
+            client = try Client(chipset)
+            try #require(client.vmInit() == 0)
+            model = BindModel(pages: Int(Self.window >> 12))
+            let domains: [(UInt32, UInt64)] = [
+                (vram, 6 << 20), (vram, 2 << 20), (vram, 512 << 10), (vram, 64 << 10), (vram, 12 << 10),
+                (gart, 1 << 20), (vram | gart, 4 << 20), (vram, 1 << 20),
+            ]
+            for (domain, size) in domains {
+                let handle = try client.buffer(domain | noShare, size)
+                objects[handle] = client.file.object(handle: handle)
+                model.sizes[handle] = objects[handle]!.size
+            }
+        }
+    }
+
+    @Test("VA space, page tables and errno are the model's after each call", arguments: [0x140])
+    func streams(chipset: Int) throws {
+        let seed = RandomTest.seed("VM_BIND on 0x\(String(chipset, radix: 16))")
+        var pair = try Pair(seed: seed, chipset: chipset)
+        let uvmm = pair.client.file.uvmm!
+        let start = pair.client.device.memory.tables.used
+        var done = 0
+        var failed = 0
+        var round = 0
+        while done < RandomTest.rounds(40_000) {
+            round += 1
+            let ops = pair.ops()
+            done += ops.count
+            print("R", round, ops.map { (op: nvu_vm_bind_op) in "\(op.op == 0 ? "map" : "unmap")\(op.flags & 256 != 0 ? "S":"") h\(op.handle) \(op.addr >> 12)+\(op.range >> 12) off \(op.bo_offset >> 12) k\(op.flags & 255)" }) // DEBUG
+            let expected = pair.model.bind(ops)
+            let result = pair.client.bind(ops, async: round % 2 == 0)
+            try #require(result == -(expected?.rawValue ?? 0), "round \(round): \(ops)")
+            if expected != nil { failed += 1 }
+            try pair.compare(uvmm, round)
+            if round % 8 == 0 {
+                let broken = uvmm.broken()
+                try #require(broken == nil, "round \(round): \(ops)")
+            }
+        }
+        // The generator makes calls of both kinds.
+        #expect(failed > round / 20 && failed < round / 2)
+        let clear = [unmap(0, Pair.window)] + pair.model.regions.map { unmapSparse($0.addr, $0.end - $0.addr) }
+        #expect(pair.client.bind(clear) == 0)
+        #expect(pair.client.device.memory.tables.used == start, "tables are left over")
+        #expect(uvmm.pairCount == 0)
+    }
+
+    @Test("a call that runs out of table memory changes nothing, at random")
+    func tablesRunOut() throws {
+        let seed = RandomTest.seed("VM_BIND without table memory")
+        var pair = try Pair(seed: seed, chipset: 0x172)
+        let uvmm = pair.client.file.uvmm!
+        let tables = pair.client.device.memory.tables
+        var failures = 0
+        for round in 0..<RandomTest.rounds(1500) {
+            let ops = pair.ops()
+            let before = Snapshot(pair.client)
+            let modelBefore = pair.model
+            let expected = pair.model.bind(ops)
+            tables.limit = tables.used + 4096 * UInt64.random(in: 0...4, using: &pair.random)
+            let result = pair.client.bind(ops)
+            tables.limit = .max
+            if result == -KernelErrno.ENOMEM {
+                failures += 1
+                pair.model = modelBefore
+                let after = Snapshot(pair.client)
+                try #require(after == before, "round \(round): \(ops)")
+            } else {
+                try #require(result == -(expected?.rawValue ?? 0), "round \(round): \(ops)")
+            }
+            try pair.compare(uvmm, round)
+            let broken = uvmm.broken()
+            try #require(broken == nil, "round \(round): \(ops)")
+        }
+        #expect(failures > 20, "the test did not test")
+    }
+}
+
+// MARK: - Random calls
+
+extension RandomBindTests.Pair {
+    mutating func ops() -> [nvu_vm_bind_op] {
+        (0..<Int.random(in: 1...6, using: &random)).map { _ in op() }
+    }
+
+    private mutating func op() -> nvu_vm_bind_op {
+        switch Int.random(in: 0..<200, using: &random) {
+        case 0: return nvu_vm_bind_op(op: 4, flags: 0, handle: 1, pad: 0, addr: 0, bo_offset: 0, range: 4096)
+        case 1: return map(99, 0, 4096)
+        case 2: return unmap(0x800, 4096)
+        case 3: return unmap(4096, 0)
+        case 4..<120: return mapSome()
+        case 120..<170:
+            let (addr, range) = piece(of: Self.window)
+            return unmap(addr, range)
+        case 170..<185:
+            let (addr, range) = piece(of: Self.window)
+            return mapSparse(addr, range)
+        default:
+            guard let region = model.regions.randomElement(using: &random) else { return unmap(0, 1 << 20) }
+            return unmapSparse(region.addr, region.end - region.addr)
+        }
+    }
+
+    /// Part of an object, often where its pages fit, often inside a region.
+    private mutating func mapSome() -> nvu_vm_bind_op {
+        let handle = model.sizes.keys.sorted().randomElement(using: &random)!
+        let (offset, range) = piece(of: model.sizes[handle]!)
+        var addr = UInt64.random(in: 0...(Self.window - range) >> 12, using: &random) << 12
+        if Bool.random(using: &random) {
+            let page = UInt64(1) << UInt64(objects[handle]!.pageShift)
+            addr = addr & ~(page - 1) | offset & (page - 1)
+        }
+        if let region = model.regions.randomElement(using: &random), region.end - region.addr >= range,
+            Bool.random(using: &random)
+        {
+            addr = region.addr + UInt64.random(in: 0...(region.end - region.addr - range) >> 12, using: &random) << 12
+        }
+        if addr + range > Self.window { addr = Self.window - range }
+        let kinds: [UInt32] = [0, 0, 0, goodKind, badKind]
+        return map(handle, addr, range, offset: offset, kind: kinds.randomElement(using: &random)!)
+    }
+
+    /// A stretch of `[0, size)`, small or large, aligned to one of the page sizes.
+    private mutating func piece(of size: UInt64) -> (UInt64, UInt64) {
+        let grains: [UInt64] = [4096, 4096, 64 << 10, 2 << 20].filter { $0 <= size }
+        let grain = grains.randomElement(using: &random)!
+        let count = size / grain
+        let first = UInt64.random(in: 0..<count, using: &random)
+        let most = min(count - first, Bool.random(using: &random) ? 4 : count)
+        return (first * grain, UInt64.random(in: 1...most, using: &random) * grain)
+    }
+
+    private var goodKind: UInt32 { client.device.chip.format.uncompressedKind(6) == 6 ? 6 : 0xfe }
+    private var badKind: UInt32 { 0xff }
+}
+
+// MARK: - Comparison
+
+extension RandomBindTests.Pair {
+    func compare(_ uvmm: UVMM, _ round: Int) throws {
+        var shown = Array(repeating: BindModel.Page(), count: model.pages.count)
+        uvmm.space.forEach { (m: Mapping) in
+            guard let pair = m.pair else { return }
+            let handle = objects.first { $0.value.id == uvmm.space.cookie(pair) }!.key
+            let kind = uvmm.state(of: m.id).kind
+            for i in 0..<Int(m.range >> 12) {
+                shown[Int(m.addr >> 12) + i] = BindModel.Page(
+                    handle: handle, offset: m.offset >> 12 + UInt64(i), kind: kind)
+            }
+        }
+        for i in shown.indices {
+            var expected = model.pages[i]
+            expected.sparse = false
+            if expected.handle == 0 { expected = BindModel.Page() }
+            guard shown[i] != expected else { continue }
+            try #require(shown[i] == expected, "round \(round): VA space, page \(i)")
+        }
+        let regions = uvmm.regions.map { BindModel.Region(addr: $0.addr, end: $0.end) }
+        try #require(regions == model.regions.sorted { $0.addr < $1.addr }, "round \(round)")
+        try compareTables(uvmm, round)
+    }
+
+    private func compareTables(_ uvmm: UVMM, _ round: Int) throws {
+        var wrong: String?
+        uvmm.tables.forEachExtent(0, Self.window) { (extent: Extent) in
+            for i in 0..<extent.size >> 12 where wrong == nil {
+                let page = model.pages[Int(extent.va >> 12 + i)]
+                guard !matches(extent, i << 12, page) else { continue }
+                wrong = "page \(extent.va >> 12 + i): \(extent), model \(page)"
+            }
+        }
+        try #require(wrong == nil, "round \(round)")
+    }
+
+    private func matches(_ extent: Extent, _ at: UInt64, _ page: BindModel.Page) -> Bool {
+        let isMapped = page.handle != 0 && page.kind != badKind
+        switch extent.state {
+        case .unmapped: return !isMapped && !page.sparse
+        case .sparse: return !isMapped && page.sparse
+        case .mapped(let pa, let pte, _):
+            guard isMapped, let object = objects[page.handle] else { return false }
+            return pa + at == object.placement.address(at: page.offset << 12) && pte.kind == page.kind
+                && pte.aperture == object.placement.target && pte.vol == (pte.aperture != .vram)
+        }
+    }
+}
+
+extension Placement {
+    /// The physical address of a byte of the object.
+    func address(at offset: UInt64) -> UInt64? {
+        var left = offset
+        for piece in pieces {
+            if left < piece.size { return piece.addr + left }
+            left -= piece.size
+        }
+        return nil
+    }
+}
