@@ -92,7 +92,6 @@ extension BindJob {
 
     private mutating func clear(_ operation: Operation) {
         let hole = operation.hole
-        undo.append(.clear(clears.count))
         clears.append(Clear(victim: operation.mapping, addr: hole.addr, range: hole.range))
     }
 
@@ -188,20 +187,14 @@ extension BindJob {
         undo.append(.demotion(demotion))
         demotions.append(demotion)
         setPageShift(of: mapping, shift)
-        restore(mapping, mapping.addr, mapping.range)
+        // What this job itself mapped has no entries yet.
+        if uvmm.state(of: mapping.id).bind != sequence { uvmm.write(mapping) }
     }
 
     private func setPageShift(of mapping: Mapping, _ shift: Int) {
         var state = uvmm.state(of: mapping.id)
         state.pageShift = shift
         uvmm.setState(of: mapping.id, state)
-    }
-
-    /// Writes the entries of a mapping that is older than this job; others have none yet.
-    private func restore(_ mapping: Mapping, _ addr: UInt64, _ range: UInt64) {
-        let state = uvmm.state(of: mapping.id)
-        guard state.bind != sequence else { return }
-        uvmm.write(mapping, addr: addr, range: range, shift: state.pageShift)
     }
 }
 
@@ -216,18 +209,26 @@ extension BindJob {
                 uvmm.space.revert(&list, from: first)
             case .references(let addr, let range, let shift):
                 uvmm.put(addr, range, shift)
-            case .clear(let i):
-                // Taking references of smaller pages took the larger ones' entries away.
-                restore(clears[i].victim, clears[i].addr, clears[i].range)
             case .demotion(let demotion):
-                uvmm.put(demotion.mapping.addr, demotion.mapping.range, demotion.to)
-                setPageShift(of: demotion.mapping, demotion.from)
-                restore(demotion.mapping, demotion.mapping.addr, demotion.mapping.range)
+                let mapping = demotion.mapping
+                uvmm.clear(mapping.addr, mapping.range, uvmm.state(of: mapping.id))
+                uvmm.put(mapping.addr, mapping.range, demotion.to)
+                setPageShift(of: mapping, demotion.from)
             case .region(let region):
                 uvmm.putSparse(region)
             case .dirty(let addr):
                 uvmm.sparse.setDirty(addr, false)
             }
         }
+        // Taking references of smaller pages took larger ones' entries away.
+        for clear in clears { rewrite(clear.addr, clear.range) }
+        for demotion in demotions { rewrite(demotion.mapping.addr, demotion.mapping.range) }
+    }
+
+    /// Writes the entries of what is mapped in a range once more.
+    private func rewrite(_ addr: UInt64, _ range: UInt64) {
+        var mappings: [Mapping] = []
+        uvmm.space.forEach(addr, range) { (mapping: Mapping) in mappings.append(mapping) }
+        for mapping in mappings where mapping.id != .kernel { uvmm.write(mapping) }
     }
 }

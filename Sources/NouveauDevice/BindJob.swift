@@ -48,7 +48,6 @@ struct BindJob: ~Copyable {
     enum Undo {
         case space(from: Int)
         case references(addr: UInt64, range: UInt64, shift: Int)
-        case clear(Int)
         case demotion(Demotion)
         case region(SparseRegion)
         case dirty(addr: UInt64)
@@ -114,9 +113,9 @@ extension Operation {
 // MARK: - Page table entries
 
 extension UVMM {
-    /// Writes a mapping's entries, all or those of a part. Where the MMU refuses (a kind it does not have), the
-    /// kernel drops the error and leaves nothing mapped.
-    func write(_ mapping: Mapping, addr: UInt64, range: UInt64, shift: Int) {
+    /// Writes a mapping's entries. Where the MMU refuses (a kind it does not have), the kernel drops the error and
+    /// leaves nothing mapped.
+    func write(_ mapping: Mapping) {
         guard let object = mapping.pair.flatMap({ object(of: $0) }) else { return }
         let state = state(of: mapping.id)
         var attributes = MapAttributes(target: object.placement.target, objectShift: object.pageShift)
@@ -124,15 +123,11 @@ extension UVMM {
         attributes.vol = attributes.target != .vram
         do throws(KernelErrno) {
             try tables.map(
-                addr, range, shift: shift, pieces: object.placement.pieces,
-                offset: mapping.offset + (addr - mapping.addr), attributes)
+                mapping.addr, mapping.range, shift: state.pageShift, pieces: object.placement.pieces,
+                offset: mapping.offset, attributes)
         } catch {
-            try? tables.unmap(addr, range, shift: shift, sparse: state.inRegion)
+            clear(mapping.addr, mapping.range, state)
         }
-    }
-
-    func write(_ mapping: Mapping) {
-        write(mapping, addr: mapping.addr, range: mapping.range, shift: state(of: mapping.id).pageShift)
     }
 
     /// The three below cannot fail on what holds references, which is all they are called for.
