@@ -73,6 +73,9 @@ let package = Package(
         test(
             "NouveauDeviceTests",
             ["NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "KernelErrno", "Model"]),
+        .target(name: "TraceSupport", path: "Tests/TraceSupport"),
+        test("GPUVMTraceTests", ["GPUVMTrace", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport"]),
+        test("GPUVMToolTests", ["GPUVMTool", "TraceSupport"]),
     ],
     swiftLanguageModes: [.v6],
     cLanguageStandard: .c17

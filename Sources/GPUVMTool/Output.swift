@@ -37,9 +37,9 @@ func hex(_ value: some BinaryInteger, width: Int = 0) -> String {
 func size(_ bytes: UInt64) -> String {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 8) { buffer in
         _ = humanize_number(
-            buffer.baseAddress, 6, Int64(clamping: bytes), "", Int32(HN_AUTOSCALE),
+            buffer.baseAddress, 5, Int64(clamping: bytes), "", Int32(HN_AUTOSCALE),
             Int32(HN_B | HN_NOSPACE | HN_DECIMAL))
-        return String(cString: buffer.baseAddress!)
+        return String(cString: buffer.baseAddress!).replacing(".0", with: "")
     }
 }
 

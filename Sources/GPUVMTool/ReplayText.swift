@@ -3,7 +3,7 @@ internal import NVMMU
 
 extension ReplayReport {
     /// The whole report, for people.
-    func text(seconds: Double, style: Style = .standardOutput) -> String {
+    func text(seconds: Double?, style: Style = .standardOutput) -> String {
         var out = headline(style)
         out += section("calls", style, callLines(style))
         out += section("binds", style, bindLines)
@@ -12,7 +12,7 @@ extension ReplayReport {
         out += section("command submission", style, submissionLines)
         out += section("checks", style, checkLines(style))
         out += findingLines(style)
-        out += ["", verdict(style) + style.faint("   \(milliseconds(seconds))")]
+        out += ["", verdict(style) + (seconds.map { style.faint("   \(milliseconds($0))") } ?? "")]
         return out.joined(separator: "\n")
     }
 
@@ -187,7 +187,7 @@ struct ReplayTable {
             baseName(report.trace).padded(34) + row.text + "  "
                 + (report.isEqual ? style.green("equal") : style.red("DIFFERENT")))
         totals.add(row)
-        if !report.isEqual { print("\n" + report.text(seconds: 0) + "\n") }
+        if !report.isEqual { print("\n" + report.text(seconds: nil) + "\n") }
     }
 
     func showTotals() {

@@ -23,6 +23,12 @@ final class ArgumentBuffer {
     func load<T>(_ type: T.Type = T.self) -> T {
         memory.load(as: T.self)
     }
+
+    /// As many elements as there is room for, at most `count`.
+    func loadArray<T>(at offset: Int, count: Int) -> [T] {
+        let room = (memory.count - offset) / MemoryLayout<T>.stride
+        return (0..<min(count, room)).map { memory.load(fromByteOffset: offset + $0 * MemoryLayout<T>.stride, as: T.self) }
+    }
 }
 
 /// The address of an array that outlives the call, as ioctl arguments carry it.

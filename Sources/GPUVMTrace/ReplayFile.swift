@@ -68,12 +68,26 @@ package final class ReplayFile {
     }
 }
 
-/// Keys for the NVIF objects of a file: traces do not keep the client's, only whether there was one.
+/// NVIF objects of a file. Traces do not keep the client's keys, only whether there was one, so they get ours.
 struct NVIFObjects {
+    /// Engine classes of the recorded device and of ours, where they differ: on another chip.
+    private var classes: [UInt32: UInt32] = [:]
     private var made: UInt64 = 0
     private var device: UInt64 = 0
     /// Engine objects, oldest first: the order in which clients delete them.
     private var engine: [UInt64] = []
+
+    /// Classes of the same engine have the same low byte; clients take the newest.
+    mutating func noteClasses(_ recorded: [UInt32], ours: [UInt32]) {
+        for oclass in recorded where !ours.contains(oclass) {
+            classes[oclass] = ours.filter { $0 & 0xff == oclass & 0xff }.max()
+        }
+    }
+
+    /// Our class for a recorded one.
+    func ours(_ oclass: UInt32) -> UInt32 {
+        classes[oclass] ?? oclass
+    }
 
     mutating func make(isDevice: Bool) -> UInt64 {
         made += 1

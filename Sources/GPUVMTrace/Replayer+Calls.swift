@@ -86,7 +86,7 @@ extension Replayer {
         let payload = MemoryLayout<nvu_nvif_ioctl>.size
         switch nvif.operation {
         case .nop: break
-        case .sclass(let count):
+        case .sclass(let count, _):
             head.type = UInt8(NVU_NVIF_SCLASS.rawValue)
             var sclass = nvu_nvif_sclass()
             sclass.count = count
@@ -98,7 +98,7 @@ extension Replayer {
             new.object = file.nvif.make(isDevice: nvif.route != UInt8(NVU_NVIF_ROUTE_CHANNEL))
             new.token = new.object
             new.handle = handle
-            new.oclass = Int32(bitPattern: oclass)
+            new.oclass = Int32(bitPattern: file.nvif.ours(oclass))
             argument.store(new, at: payload)
             argument.store(data, at: payload + MemoryLayout<nvu_nvif_new>.size)
         case .del:
@@ -112,7 +112,13 @@ extension Replayer {
             argument.store(mthd, at: payload)
         }
         argument.store(head)
-        return file.file.ioctl(call.request, argument.address)
+        let result = file.file.ioctl(call.request, argument.address)
+        if case .sclass(_, let classes) = nvif.operation, result == 0 {
+            let offered: [nvu_nvif_oclass] = argument.loadArray(
+                at: payload + MemoryLayout<nvu_nvif_sclass>.size, count: classes.count)
+            file.nvif.noteClasses(classes, ours: offered.map { UInt32(bitPattern: $0.oclass) })
+        }
+        return result
     }
 
     // MARK: VM_BIND, EXEC

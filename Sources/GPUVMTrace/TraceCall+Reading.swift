@@ -245,7 +245,14 @@ extension TraceCall.NVIF {
         case "NOP": operation = .nop
         case "DEL": operation = .del
         case "SCLASS":
-            operation = .sclass(count: try i.uint8("count"))
+            operation = .sclass(
+                count: try i.uint8("count"),
+                classes: try p.made([]) { o throws(InputError) in
+                    try o.array("oclass").map { list, at throws(InputError) in
+                        guard let oclass = UInt32(exactly: try list.hex(at)) else { throw list.error(at, "is not 32-bit") }
+                        return oclass
+                    }
+                })
             extra.insert("count")
             out = ["count", "oclass"]
         case "MTHD":

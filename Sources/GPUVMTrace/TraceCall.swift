@@ -51,7 +51,8 @@ public struct TraceCall: Sendable {
     public struct NVIF: Sendable {
         public enum Operation: Sendable {
             case nop
-            case sclass(count: UInt8)
+            /// `classes` is what the recorded device offers.
+            case sclass(count: UInt8, classes: [UInt32])
             case new(route: UInt8, handle: UInt32, oclass: UInt32, data: [UInt8])
             case del
             case method(UInt8)

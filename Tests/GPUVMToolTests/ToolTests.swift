@@ -1,0 +1,267 @@
+import Foundation
+import Testing
+import TraceSupport
+
+/// What a run of the program gave.
+private struct Run {
+    var status: Int32
+    var output: String
+    var errors: String
+
+    var errorLines: [Substring] { errors.split(separator: "\n") }
+}
+
+/// Runs the built program, which lies beside the test bundle.
+private func gpuvm(_ arguments: String..., input: [UInt8] = []) throws -> Run {
+    try gpuvm(arguments, input: input)
+}
+
+private func gpuvm(_ arguments: [String], input: [UInt8] = []) throws -> Run {
+    let folder = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
+    let process = Process()
+    process.executableURL = folder.appendingPathComponent("gpuvm")
+    process.arguments = arguments
+    let (output, errors) = (Scratch([]), Scratch([]))
+    let given = Scratch(input)
+    process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: given.path))
+    process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: output.path))
+    process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: errors.path))
+    try process.run()
+    process.waitUntilExit()
+    #expect(process.terminationReason == .exit, "gpuvm \(arguments) ended by signal \(process.terminationStatus)")
+    return Run(
+        status: process.terminationStatus, output: String(decoding: contents(output.path), as: UTF8.self),
+        errors: String(decoding: contents(errors.path), as: UTF8.self))
+}
+
+private let sample = sampleTrace("sparse_buf-0x172")
+private let tiny = Scratch(lines: tinyTrace)
+
+@Suite struct ReplayCommandTests {
+    @Test("an equal replay ends with status 0 and says so") func equal() throws {
+        let run = try gpuvm("replay", sample)
+        #expect(run.status == 0 && run.errors.isEmpty)
+        for text in ["GA102", "NVK Mesa 25.0.7", "393/393 equal", "11/11 equal", "0 mismatches", "not executed"] {
+            #expect(run.output.contains(text), "\(text) is missing")
+        }
+        #expect(!run.output.contains("\u{1b}"), "colours outside a terminal")
+    }
+
+    @Test("a falsified state ends with status 1 and the place") func different() throws {
+        let scratch = Scratch(lines: tinyTrace.editing(5, "0x90c", "0x90d"))
+        let run = try gpuvm("replay", scratch.path)
+        #expect(run.status == 1)
+        #expect(run.output.contains("\(scratch.path):5:") && run.output.contains("1 mismatch"))
+    }
+
+    @Test("several traces give a row each and totals") func table() throws {
+        let run = try gpuvm("replay", sampleTrace("extern-0x172"), sample)
+        let lines = run.output.split(separator: "\n")
+        #expect(run.status == 0 && lines.count == 5)
+        #expect(lines[1].hasPrefix("extern-0x172.jsonl.gz") && lines[2].hasPrefix("sparse_buf-0x172.jsonl.gz"))
+        #expect(lines[3].hasPrefix("2 traces") && lines[4] == "0 mismatches")
+    }
+
+    @Test("the JSON report has the keys it promises, one object a trace") func json() throws {
+        let run = try gpuvm("replay", "--report", "json", sampleTrace("extern-0x172"), sample)
+        let lines = run.output.split(separator: "\n")
+        #expect(run.status == 0 && lines.count == 2)
+        let report = try #require(try JSONSerialization.jsonObject(with: Data(lines[1].utf8)) as? [String: Any])
+        #expect(
+            Set(report.keys) == [
+                "trace", "chipset", "lines", "ioctls", "bind_ops", "ret_mismatches", "vm_state_checked",
+                "vm_state_mismatches", "mem_pages_checked", "mem_page_mismatches", "mem_pages_skipped", "faults",
+                "mappings", "page_tables", "bytes_copied",
+            ])
+        #expect(report["chipset"] as? String == "0x172" && report["lines"] as? Int == 406)
+        #expect(report["bind_ops"] as? Int == 404 && report["vm_state_checked"] as? Int == 11)
+        #expect((report["ioctls"] as? [String: Int])?["VM_BIND"] == 73)
+        #expect((report["page_tables"] as? [String: Int])?["PD3"] == 2)
+    }
+
+    @Test("standard input is read, gzipped or plain") func standardInput() throws {
+        #expect(try gpuvm("replay", "-", input: contents(sample)).status == 0)
+        #expect(try gpuvm("replay", "-", input: Array(tinyTrace.joined(separator: "\n").utf8)).status == 0)
+    }
+
+    @Test("pictures and tables are written where they are asked for") func extras() throws {
+        let (svg, perfetto) = (Scratch([], suffix: ".svg"), Scratch([], suffix: ".json"))
+        let run = try gpuvm("replay", "--svg", svg.path, "--perfetto", perfetto.path, "--seed", "1", sample)
+        #expect(run.status == 0)
+        _ = try XMLDocumentCheck(svg.path)
+        let events = try JSONSerialization.jsonObject(with: Data(contents(perfetto.path))) as? [String: Any]
+        // A call an event, and a name for each of the two files.
+        #expect((events?["traceEvents"] as? [Any])?.count == 393 + 2)
+        let folder = NSTemporaryDirectory()
+        #expect(try gpuvm("replay", "--tables", folder, sample).status == 0)
+        let tables = "\(folder)/sparse_buf-0x172.tables.txt"
+        #expect(String(decoding: contents(tables), as: UTF8.self).contains("SPT at vram"))
+        try FileManager.default.removeItem(atPath: tables)
+        #expect(try gpuvm("replay", "--svg", "/nonexistent/x.svg", sample).status == 2)
+    }
+
+    /// Balanced elements are all that is asked of the picture.
+    private struct XMLDocumentCheck {
+        init(_ path: String) throws {
+            let text = String(decoding: contents(path), as: UTF8.self)
+            #expect(text.hasPrefix("<svg ") && text.hasSuffix("</svg>\n"))
+            #expect(text.contains("url(#sparse)") && text.contains("handle 11"))
+            #expect(text.components(separatedBy: "<text").count == text.components(separatedBy: "</text>").count)
+            #expect(text.components(separatedBy: "<title>").count == text.components(separatedBy: "</title></rect>").count)
+        }
+    }
+}
+
+@Suite struct BadInputTests {
+    @Test("bad input is one line with its place, and status 2") func badInput() throws {
+        let cut = Scratch(Array(contents(sample).prefix(4000)), suffix: ".gz")
+        let cases: [(Scratch, String)] = [
+            (cut, "truncated gzip data"),
+            (Scratch(lines: tinyTrace.editing(4, #""ret":0}"#, "")), ":4: not valid JSON"),
+            (Scratch(lines: tinyTrace.editing(3, "GEM_NEW", "GEM_OLD")), ":3: unknown op \"GEM_OLD\""),
+            (Scratch(lines: tinyTrace.editing(4, #""handle":7"#, #""handle":8"#)), ":4: GEM handle 8 was never made, or is closed"),
+            (Scratch(lines: tinyTrace.editing(4, "0x110000", "0xfff800000000000")), "outside the address space"),
+            (Scratch(lines: tinyTrace.editing(1, "0x172", "0x999")), ":1: no chip of id 0x999 with a known MMU"),
+            (Scratch(lines: tinyTrace.dropping(9)), ":9: the \"end\" line is missing"),
+        ]
+        for (file, message) in cases {
+            for command in [["replay"], ["dump"], ["walk"]] {
+                let arguments = command + [file.path] + (command == ["walk"] ? ["0x110000"] : [])
+                let run = try gpuvm(arguments)
+                #expect(run.status == 2, "\(arguments)")
+                #expect(run.errorLines.count == 1 && run.errors.contains(message), "\(arguments): \(run.errors)")
+                #expect(run.errors.hasPrefix(file.path))
+            }
+        }
+    }
+
+    @Test("one bad trace of several does not hide the others") func oneOfSeveral() throws {
+        let run = try gpuvm("replay", "--report", "json", "/nonexistent", sample)
+        #expect(run.status == 2 && run.errorLines.count == 1)
+        #expect(run.output.split(separator: "\n").count == 1)
+    }
+
+    @Test(
+        "wrong usage is status 64",
+        arguments: [
+            ["replay"], ["replay", "--chipset", "xyz", sample], ["replay", "--chipset", "999", sample],
+            ["replay", "--vram", "5", sample], ["replay", "--vram", "much", sample], ["replay", "--report", "xml", sample],
+            ["replay", "--svg", "/tmp/x.svg", sample, sample], ["walk", sample], ["walk", sample, "nowhere"],
+            ["walk", sample, "0x2000000000000"], ["walk", sample, "0x1000", "--at", "407"],
+            ["walk", sample, "0x1000", "--fd", "77"], ["walk", sample, "0x1000", "--at", "2"],
+            ["dump", sample, "--at", "0"], ["dump", sample, "--at", "406"], ["dump", sample, "--fd", "5"],
+            ["decode", "--chipset", "172", "--level", "pd7", "0"], ["decode", "--chipset", "172", "--level", "pte", "0xg"],
+            ["decode", "--chipset", "172", "--level", "pd0", "1", "2", "3"], ["decode", "--level", "pte", "0"],
+            ["decode", "--chipset", "999", "--level", "pte", "0"], ["nothing"],
+        ])
+    func wrongUsage(_ arguments: [String]) throws {
+        let run = try gpuvm(arguments)
+        #expect(run.status == 64, "\(arguments): \(run.errors)")
+        #expect(!run.errors.isEmpty)
+    }
+}
+
+@Suite struct WalkCommandTests {
+    @Test("a walk goes down every level and ends at the object") func mapped() throws {
+        let run = try gpuvm("walk", tiny.path, "0x111234")
+        #expect(run.status == 0, "\(run.errors)")
+        let levels = run.output.split(separator: "\n").filter { $0.hasPrefix("PD") || $0.hasPrefix("SPT[") }
+        #expect(levels.map { $0.prefix { $0 != "[" } } == ["PD3", "PD2", "PD1", "PD0", "SPT"])
+        #expect(run.output.contains("= vram 0x2234, kind 0x0 (pitch), in a page of 4K"))
+        #expect(run.output.contains("handle 7 (object 1), byte 0x2234 of 0x20000 in VRAM"))
+        #expect(run.output.contains("made by the VM_BIND in line 4"))
+        #expect(run.output.contains("in the sparse region 0x100000 + 0x100000 (1M)"))
+        // The last line at which it was mapped: the file is closed in the next.
+        #expect(run.output.contains("after line 7"))
+    }
+
+    @Test("an address in a sparse region reads as sparse") func sparse() throws {
+        let run = try gpuvm("walk", tiny.path, "0x120000")
+        #expect(run.status == 0 && run.output.contains("= sparse"))
+        #expect(run.output.contains("below: 0x110000 + 0x2000 (8K), handle 7 (object 1), ends 0xe000 before"))
+    }
+
+    @Test("an address where nothing ever was is status 1 and names its neighbours") func never() throws {
+        let run = try gpuvm("walk", tiny.path, "0x4000")
+        #expect(run.status == 1 && run.output.contains("Nothing was ever mapped there"))
+        #expect(run.output.contains("= not mapped: an access faults with P"))
+        #expect(run.output.contains("above: 0x110000 + 0x2000 (8K), handle 7 (object 1), starts 0x10c000 after"))
+        #expect(try gpuvm("walk", tiny.path, "0x4000", "--at", "5").status == 0)
+    }
+
+    @Test("--at shows the state after that line") func moment() throws {
+        // sparse_buf makes its region in line 88 of the file: VM_BIND number 86.
+        let before = try gpuvm("walk", sample, "0x3fffbc6000", "--at", "87")
+        let after = try gpuvm("walk", sample, "0x3fffbc6000", "--at", "88")
+        #expect(before.output.contains("= not mapped") && after.output.contains("= sparse"))
+    }
+}
+
+@Suite struct DumpCommandTests {
+    @Test("a dump is the kernel's text") func text() throws {
+        let run = try gpuvm("dump", tiny.path)
+        #expect(run.status == 0)
+        let lines = run.output.split(separator: "\n", omittingEmptySubsequences: false)
+        #expect(lines[0] == "DRM GPU VA space (tiny[1]) [0x0000000000000000;0x0000800000000000]")
+        #expect(lines[1] == "Kernel reserved node [0x0000008000000000;0x0000010000000000]")
+        #expect(lines[5].hasPrefix("     | 0x0000000000110000 | 0x0000000000002000 | 0x0000000000112000 | 0x"))
+        #expect(lines[9] == "             | 0x0000000000100000 | 0x0000000000100000 | 0x0000000000200000")
+        #expect(run.errors.hasSuffix("after line 4, with most mappings\n"))
+    }
+
+    @Test("page tables are runs of equal entries under their tables") func tables() throws {
+        let run = try gpuvm("dump", tiny.path, "--tables", "--at", "4")
+        #expect(run.status == 0 && run.errors.isEmpty)
+        let tables = run.output.split(separator: "\n").drop { !$0.hasPrefix("file 4: page tables") }
+        #expect(tables.filter { $0.hasPrefix("SPT at vram") }.count == 1)
+        #expect(tables.contains { $0.contains("[0x110..0x111]") && $0.contains("page at vram 0x1000, kind 0x0 (pitch)") })
+        #expect(tables.filter { $0.hasSuffix("sparse") }.count >= 2)
+    }
+
+    @Test("a file's dump is the part of it") func oneFile() throws {
+        let all = try gpuvm("dump", sample, "--at", "300")
+        let (four, six) = (try gpuvm("dump", sample, "--at", "300", "--fd", "4"), try gpuvm("dump", sample, "--at", "300", "--fd", "6"))
+        #expect(all.output == six.output + four.output)
+        #expect(four.output != six.output)
+    }
+}
+
+@Suite struct DecodeCommandTests {
+    @Test("every bit of an entry is named") func fields() throws {
+        let run = try gpuvm("decode", "--chipset", "172", "--level", "pte", "0x0600000001bbbb05")
+        #expect(run.status == 0)
+        #expect(run.output.contains("page at host 0x1bbbb000, kind 0x6 (generic)"))
+        #expect(run.output.split(separator: "\n").contains { $0.contains("63:56") && $0.contains("kind") && $0.contains("6") })
+    }
+
+    @Test("chipsets are hex with or without 0x, words hex or decimal") func numbers() throws {
+        let hex = try gpuvm("decode", "--chipset", "0x172", "--level", "SPT", "0x8")
+        let decimal = try gpuvm("decode", "--chipset", "172", "--level", "pte", "8")
+        #expect(hex.status == 0 && hex.output == decimal.output && hex.output.contains("sparse"))
+    }
+
+    @Test("an entry of the lowest directory has two words") func lowestDirectory() throws {
+        let pair = try gpuvm("decode", "--chipset", "162", "--level", "pd0", "0", "0x000000000b400502")
+        #expect(pair.output.contains("table: vram 0xb4005000") && pair.output.contains("high"))
+        let two = try gpuvm("decode", "--chipset", "162", "--level", "pd0", "0", "0x000000000b400502", "8", "0")
+        #expect(two.output.components(separatedBy: "PD0").count == 3 && two.output.contains("sparse"))
+        #expect(try gpuvm("decode", "--chipset", "162", "--level", "pd0", "8").output.contains("sparse"))
+    }
+}
+
+@Suite struct ChipsCommandTests {
+    @Test("chips are listed in order with format and page sizes") func chips() throws {
+        let run = try gpuvm("chips")
+        let rows = run.output.split(separator: "\n").dropFirst().map { $0.split(separator: " ") }
+        #expect(run.status == 0 && rows.map { $0[0] } == rows.map { $0[0] }.sorted())
+        let row = try #require(rows.first { $0[0] == "0x172" })
+        #expect(row[1...] == ["GA102", "Ampere", "ga100", "49", "2Msc", "64Ksc", "4Ksh"])
+    }
+
+    @Test("help and version are there") func help() throws {
+        #expect(try gpuvm("--version").output.hasPrefix("gpuvm "))
+        for command in ["replay", "walk", "dump", "decode", "chips"] {
+            #expect(try gpuvm(command, "--help").output.contains("USAGE: gpuvm \(command)"))
+        }
+    }
+}
