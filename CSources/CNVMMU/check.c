@@ -123,7 +123,7 @@ static bool in_window(const struct nvmmu_vmm *vmm, const struct hw *hw, uint64_t
 {
     struct nvmmu_space s = nvmmu_vmm_space(vmm);
 
-    return (const void *)nvmmu_window_at(&s, hw->aperture, hw->addr, size) == hw->cpu;
+    return (const void *)nvmmu__window_at(&s, hw->aperture, hw->addr, size) == hw->cpu;
 }
 
 static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_t *hw_count, const struct report *r)
@@ -135,7 +135,7 @@ static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_
         if (!t->hw[h].cpu)
             continue;
         ++*hw_count;
-        if (!in_window(vmm, &t->hw[h], nvmmu_table_bytes(sh->level[h])))
+        if (!in_window(vmm, &t->hw[h], nvmmu__table_bytes(sh->level[h])))
             return broken(r, t, "hardware table outside the windows", h);
         ret = check_entries(vmm, t, h, r);
     }

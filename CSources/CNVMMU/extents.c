@@ -16,18 +16,18 @@ static uint64_t bytes_left(uint64_t va, unsigned shift)
 /* How many of n words continue word[0] with `step` between neighbours. At least 1. */
 static size_t ramp_length(const uint64_t *word, size_t n, uint64_t step)
 {
-    uint64_t expected = nvmmu_load(&word[0]);
+    uint64_t expected = nvmmu__load(&word[0]);
     size_t i = 0;
 
     for (; i + BLOCK <= n; i += BLOCK, expected += BLOCK * step) {
         uint64_t differs = 0;
 
         for (unsigned k = 0; k < BLOCK; k++)
-            differs |= nvmmu_load(&word[i + k]) ^ (expected + k * step);
+            differs |= nvmmu__load(&word[i + k]) ^ (expected + k * step);
         if (differs)
             break;
     }
-    while (i < n && nvmmu_load(&word[i]) == expected)
+    while (i < n && nvmmu__load(&word[i]) == expected)
         i++, expected += step;
     return i ? i : 1;
 }
@@ -37,7 +37,7 @@ static size_t same_length(const uint64_t *word, size_t n, uint64_t mask, uint64_
 {
     size_t i = 0;
 
-    while (i < n && (nvmmu_load(&word[i]) & mask) == value)
+    while (i < n && (nvmmu__load(&word[i]) & mask) == value)
         i++;
     return i;
 }
@@ -62,7 +62,7 @@ static void page_run(const struct nvmmu_format *f, const struct nvmmu_level_info
 static void leaf_run(const struct nvmmu_format *f, const struct nvmmu_level_info *l, const uint64_t *entry, size_t n,
                      uint64_t va, struct nvmmu_extent *out)
 {
-    uint64_t word = nvmmu_load(entry), mask = f->valid | f->sparse_pte;
+    uint64_t word = nvmmu__load(entry), mask = f->valid | f->sparse_pte;
 
     if (word & f->valid) {
         page_run(f, l, word, ramp_length(entry, n, (1ull << l->shift) >> f->address_shift), va, out);
@@ -78,12 +78,12 @@ static void tables_run(const struct nvmmu_format *f, const struct nvmmu_spot *sp
                        struct nvmmu_extent *out)
 {
     const struct nvmmu_level_info *lpt = &f->level[f->level_count - 2], *spt = lpt + 1;
-    uint64_t big = nvmmu_index(lpt, va), small = nvmmu_index(spt, va);
-    size_t bigs = nvmmu_entries(lpt) - big, smalls = nvmmu_entries(spt) - small;
+    uint64_t big = nvmmu__index(lpt, va), small = nvmmu__index(spt, va);
+    size_t bigs = nvmmu__entries(lpt) - big, smalls = nvmmu__entries(spt) - small;
     uint64_t decided = f->valid | f->sparse_pte | f->hidden;
 
-    if (spot->big && (nvmmu_load(spot->big + big) & decided || !spot->small)) {
-        uint64_t word = nvmmu_load(spot->big + big);
+    if (spot->big && (nvmmu__load(spot->big + big) & decided || !spot->small)) {
+        uint64_t word = nvmmu__load(spot->big + big);
 
         /* Entries of one kind go on, except those that defer to the SPT. */
         if (spot->small && !(word & (f->valid | f->sparse_pte)))

@@ -11,8 +11,8 @@ static const struct {
     const char *name;
     const struct nvmmu_format *format;
 } formats[] = {
-    {"gp100", &nvmmu_gp100}, {"gp10b", &nvmmu_gp10b}, {"gv100", &nvmmu_gv100}, {"tu102", &nvmmu_tu102},
-    {"ga100", &nvmmu_ga100}, {"ga102", &nvmmu_ga100}, {"ga10x", &nvmmu_ga100}, {"ad102", &nvmmu_ga100},
+    {"gp100", &nvmmu__gp100}, {"gp10b", &nvmmu__gp10b}, {"gv100", &nvmmu__gv100}, {"tu102", &nvmmu__tu102},
+    {"ga100", &nvmmu__ga100}, {"ga102", &nvmmu__ga100}, {"ga10x", &nvmmu__ga100}, {"ad102", &nvmmu__ga100},
 };
 
 const struct nvmmu_format *nvmmu_format_find(const char *name)

@@ -87,31 +87,31 @@ struct nvmmu_format {
     void (*translate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
 };
 
-extern const struct nvmmu_format nvmmu_gp100, nvmmu_gp10b, nvmmu_gv100, nvmmu_tu102, nvmmu_ga100;
+extern const struct nvmmu_format nvmmu__gp100, nvmmu__gp10b, nvmmu__gv100, nvmmu__tu102, nvmmu__ga100;
 
-static inline uint64_t nvmmu_entries(const struct nvmmu_level_info *l)
+static inline uint64_t nvmmu__entries(const struct nvmmu_level_info *l)
 {
     return (uint64_t)1 << l->index_bits;
 }
 
-static inline uint64_t nvmmu_table_bytes(const struct nvmmu_level_info *l)
+static inline uint64_t nvmmu__table_bytes(const struct nvmmu_level_info *l)
 {
     return (uint64_t)l->entry_bytes << l->index_bits;
 }
 
-static inline uint64_t nvmmu_index(const struct nvmmu_level_info *l, uint64_t va)
+static inline uint64_t nvmmu__index(const struct nvmmu_level_info *l, uint64_t va)
 {
-    return va >> l->shift & (nvmmu_entries(l) - 1);
+    return va >> l->shift & (nvmmu__entries(l) - 1);
 }
 
 /* Entries are read while others write them. */
-static inline uint64_t nvmmu_load(const uint64_t *entry)
+static inline uint64_t nvmmu__load(const uint64_t *entry)
 {
     return __atomic_load_n(entry, __ATOMIC_RELAXED);
 }
 
 /* [addr, addr + size) of an aperture, or NULL where no window holds all of it. */
-static inline const uint64_t *nvmmu_window_at(const struct nvmmu_space *s, unsigned aperture, uint64_t addr,
+static inline const uint64_t *nvmmu__window_at(const struct nvmmu_space *s, unsigned aperture, uint64_t addr,
                                               uint64_t size)
 {
     for (size_t i = 0; i < s->window_count; i++) {

@@ -30,7 +30,7 @@ static const struct nvmmu_kind_name names[] = {
     {0x46, "Z24S8"}, {0x7b, "ZF32"}, {0xc3, "ZF32_X24S8"}, {0xfe, "generic"},
 };
 
-const struct nvmmu_kinds nvmmu_gm200_kinds = {
+const struct nvmmu_kinds nvmmu__gm200_kinds = {
     .plain = plain,
     .count = 256,
     .invalid = __,

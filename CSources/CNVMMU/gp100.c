@@ -40,7 +40,7 @@
 #define VRAM_BITS     37
 #define SYS_BITS      58
 
-const struct nvmmu_level_info nvmmu_gp100_levels[6] = {
+const struct nvmmu_level_info nvmmu__gp100_levels[6] = {
     {.level = NVMMU_PD3, .index_bits = 2, .shift = 47, .entry_bytes = 8, .table_align = 4096},
     {.level = NVMMU_PD2, .index_bits = 9, .shift = 38, .entry_bytes = 8, .table_align = 4096},
     {.level = NVMMU_PD1, .index_bits = 9, .shift = 29, .entry_bytes = 8, .table_align = 4096},
@@ -66,7 +66,7 @@ static int peer_tag(const struct nvmmu_format *f, const struct nvmmu_pte *pte, u
     return 0;
 }
 
-int nvmmu_gp100_pte_encode(const struct nvmmu_format *f, const struct nvmmu_pte *pte, uint64_t *word)
+int nvmmu__gp100_pte_encode(const struct nvmmu_format *f, const struct nvmmu_pte *pte, uint64_t *word)
 {
     uint64_t tag = pte->comptag;
     bool sys = pte->aperture >= NVMMU_HOST;
@@ -134,7 +134,7 @@ static int half_encode(const struct nvmmu_format *f, const struct nvmmu_pde *pde
     return 0;
 }
 
-int nvmmu_gp100_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
+int nvmmu__gp100_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
                            const struct nvmmu_pde *next, uint64_t out[2])
 {
     out[1] = 0;
@@ -208,7 +208,7 @@ static void pde_decode(const struct nvmmu_format *f, enum nvmmu_level level, con
         out->state = NVMMU_ENTRY_SPARSE;
 }
 
-void nvmmu_gp100_decode(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
+void nvmmu__gp100_decode(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
                         struct nvmmu_entry *out)
 {
     *out = (struct nvmmu_entry){.state = NVMMU_ENTRY_INVALID};
@@ -283,7 +283,7 @@ static struct nvmmu_field_set page_set(enum nvmmu_level level, uint64_t word)
     }
 }
 
-struct nvmmu_field_set nvmmu_gp100_fields(const struct nvmmu_format *f, enum nvmmu_level level,
+struct nvmmu_field_set nvmmu__gp100_fields(const struct nvmmu_format *f, enum nvmmu_level level,
                                           const uint64_t word[2], unsigned i)
 {
     unsigned aperture = word[i] >> 1 & 3;
@@ -301,7 +301,7 @@ struct nvmmu_field_set nvmmu_gp100_fields(const struct nvmmu_format *f, enum nvm
 /* ---- the quick walk ----------------------------------------------------------------------------------- */
 
 static const struct nvmmu_translator translator = {
-    .level = nvmmu_gp100_levels,
+    .level = nvmmu__gp100_levels,
     .level_count = 6,
     .va_bits = 49,
     .valid = PTE_VALID,
@@ -318,14 +318,14 @@ static const struct nvmmu_translator translator = {
     .address = pte_address,
 };
 
-void nvmmu_gp100_locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
+void nvmmu__gp100_locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
 {
-    nvmmu_locate_with(&translator, s, va, out);
+    nvmmu__locate_with(&translator, s, va, out);
 }
 
-void nvmmu_gp100_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
+void nvmmu__gp100_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
 {
-    nvmmu_translate_with(&translator, s, va, out);
+    nvmmu__translate_with(&translator, s, va, out);
 }
 
 /* ---- the chips ---------------------------------------------------------------------------------------- */
@@ -337,7 +337,7 @@ void nvmmu_gp100_translate(const struct nvmmu_space *s, uint64_t va, struct nvmm
 static const struct nvmmu_page_size gp100_pages[] = {{47, S}, {38, S}, {29, S}, {21, S | V}, {16, S | V}, {12, S | V | H}};
 static const struct nvmmu_page_size gp10b_pages[] = {{47, S}, {38, S}, {29, S}, {21, S | H}, {16, S | H}, {12, S | H}};
 
-const struct nvmmu_format nvmmu_gp100 = {
+const struct nvmmu_format nvmmu__gp100 = {
     .name = "gp100",
     NVMMU_VER2,
     .page = gp100_pages,
@@ -345,11 +345,11 @@ const struct nvmmu_format nvmmu_gp100 = {
     .page_levels = NVMMU_VER2_PAGE_LEVELS,
     .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH},
     .traits = NVMMU_TRAIT_TAGS | NVMMU_TRAIT_ENCRYPTED,
-    .kinds = &nvmmu_gm200_kinds,
+    .kinds = &nvmmu__gm200_kinds,
 };
 
 /* Tegra: system memory that is not coherent stands in the VRAM aperture, coherent memory is refused. */
-const struct nvmmu_format nvmmu_gp10b = {
+const struct nvmmu_format nvmmu__gp10b = {
     .name = "gp10b",
     NVMMU_VER2,
     .page = gp10b_pages,
@@ -357,5 +357,5 @@ const struct nvmmu_format nvmmu_gp10b = {
     .page_levels = NVMMU_VER2_PAGE_LEVELS,
     .aperture = {NVMMU_REFUSED, NVMMU_REFUSED, NVMMU_REFUSED, NVMMU_VRAM},
     .traits = NVMMU_TRAIT_TAGS | NVMMU_TRAIT_ENCRYPTED,
-    .kinds = &nvmmu_gm200_kinds,
+    .kinds = &nvmmu__gm200_kinds,
 };

@@ -11,7 +11,7 @@
 
 static const struct nvmmu_page_size pages[] = {{47, S}, {38, S}, {29, S}, {21, S | V | C}, {16, S | V | C}, {12, S | V | H}};
 
-const struct nvmmu_format nvmmu_gv100 = {
+const struct nvmmu_format nvmmu__gv100 = {
     .name = "gv100",
     NVMMU_VER2,
     .page = pages,
@@ -19,5 +19,5 @@ const struct nvmmu_format nvmmu_gv100 = {
     .page_levels = NVMMU_VER2_PAGE_LEVELS,
     .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH},
     .traits = NVMMU_TRAIT_TAGS | NVMMU_TRAIT_ENCRYPTED | NVMMU_TRAIT_NO_ATS | NVMMU_TRAIT_WIDE_PEER,
-    .kinds = &nvmmu_gm200_kinds,
+    .kinds = &nvmmu__gm200_kinds,
 };

@@ -177,13 +177,13 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
     struct source s;
     struct place at;
     unsigned depth, h;
-    int ret = nvmmu_pages_check(vmm, m->va, m->size, m->shift, &depth, &h);
+    int ret = nvmmu__pages_check(vmm, m->va, m->size, m->shift, &depth, &h);
 
     if (!ret)
         ret = source_init(vmm, m, &s);
     if (!ret)
         ret = memory_check(vmm, &s);
-    if (!ret && !nvmmu_referenced(vmm, m->va, m->size, depth, h))
+    if (!ret && !nvmmu__referenced(vmm, m->va, m->size, depth, h))
         ret = -EINVAL;
     if (ret)
         return ret;
@@ -193,13 +193,13 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
     while (va < end) {
         struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
 
-        t = nvmmu_table_at(vmm, t, va, depth, h);
+        t = nvmmu__table_at(vmm, t, va, depth, h);
         if (m->pages)
             write_pages(vmm, &s, t, h, &c, &at);
         else
             write_pieces(vmm, &s, t, h, &c, &at);
         wrote(vmm, t, h, c.index, c.count);
-        nvmmu_changed(vmm, t, c.va, c.size);
+        nvmmu__changed(vmm, t, c.va, c.size);
         va += c.size;
     }
     nvmmu_vmm_end(vmm);
@@ -229,7 +229,7 @@ static void entry_clear(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint
     const struct shape *sh = shape_of(vmm, t);
 
     if (t->child && t->child[i])
-        nvmmu_table_link(vmm, t->child[i]);
+        nvmmu__table_link(vmm, t->child[i]);
     else if (!t->child && h == LPT && small_in_use(sh, t, i))
         entries_fill(vmm, t, h, i, 1, 0);
     else
@@ -244,7 +244,7 @@ static void chunk_clear(struct nvmmu_vmm *vmm, struct table *t, unsigned h, cons
         for (uint32_t i = c->index; i < c->index + c->count; i++)
             entry_clear(vmm, t, h, i, sparse);
     }
-    nvmmu_changed(vmm, t, c->va, c->size);
+    nvmmu__changed(vmm, t, c->va, c->size);
 }
 
 int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, bool sparse)
@@ -252,9 +252,9 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
     uint64_t end = va + size;
     struct table *t = NULL;
     unsigned depth, h;
-    int ret = nvmmu_pages_check(vmm, va, size, shift, &depth, &h);
+    int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
-    if (!ret && !nvmmu_referenced(vmm, va, size, depth, h))
+    if (!ret && !nvmmu__referenced(vmm, va, size, depth, h))
         ret = -EINVAL;
     if (ret)
         return ret;
@@ -262,7 +262,7 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
     while (va < end) {
         struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
 
-        t = nvmmu_table_at(vmm, t, va, depth, h);
+        t = nvmmu__table_at(vmm, t, va, depth, h);
         chunk_clear(vmm, t, h, &c, sparse);
         va += c.size;
     }

@@ -15,7 +15,7 @@
 
 static void big_entry_write(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint64_t word)
 {
-    nvmmu_store(entry_at(shape_of(vmm, t), t, LPT, i), word);
+    nvmmu__store(entry_at(shape_of(vmm, t), t, LPT, i), word);
     wrote(vmm, t, LPT, i, 1);
 }
 
@@ -27,11 +27,11 @@ static void small_fill_sparse(struct nvmmu_vmm *vmm, struct table *t, uint32_t b
 
     for (uint32_t i = first; i < first + n; i++)
         if (!entry_is_page(vmm, sh, t, SPT, i))
-            nvmmu_store(entry_at(sh, t, SPT, i), vmm->format->sparse_pte);
+            nvmmu__store(entry_at(sh, t, SPT, i), vmm->format->sparse_pte);
     wrote(vmm, t, SPT, first, n);
 }
 
-void nvmmu_small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n)
+void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n)
 {
     const struct shape *sh = shape_of(vmm, t);
     uint64_t *shadowed = t->bits + sh->shadowed;
@@ -49,7 +49,7 @@ void nvmmu_small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint3
     }
 }
 
-void nvmmu_small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n)
+void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n)
 {
     const struct shape *sh = shape_of(vmm, t);
 
@@ -66,10 +66,10 @@ void nvmmu_small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uin
     }
 }
 
-void nvmmu_leaf_show(struct nvmmu_vmm *vmm, const struct table *t)
+void nvmmu__leaf_show(struct nvmmu_vmm *vmm, const struct table *t)
 {
     if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
-        nvmmu_table_link(vmm, t);
+        nvmmu__table_link(vmm, t);
 }
 
 /* ---- counting --------------------------------------------------------------------------------------------- */
@@ -118,9 +118,9 @@ static void entries_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, u
 
     if (t->child)
         return;
-    nvmmu_leaf_show(vmm, t);
+    nvmmu__leaf_show(vmm, t);
     if (h == SPT) {
-        nvmmu_small_taken(vmm, t, i, n);
+        nvmmu__small_taken(vmm, t, i, n);
     } else {
         bits_clear(t->bits + sh->shadowed, i, n);
         bits_set(t->bits + sh->holds, i, n);
@@ -142,17 +142,17 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
         bits_clear(refs, i, n);
     t->refs[h] -= n;
     if (!t->child && h == SPT) {
-        nvmmu_small_dropped(vmm, t, i, n);
+        nvmmu__small_dropped(vmm, t, i, n);
     } else if (!t->child) {
         for (uint32_t k = i; k < i + n; k++)
             if (!bits_get(refs, k))
                 bits_clear(t->bits + sh->holds, k, 1);
     }
     if (!t->refs[h])
-        nvmmu_table_drop(vmm, t, h);
+        nvmmu__table_drop(vmm, t, h);
 }
 
-bool nvmmu_referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h)
+bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h)
 {
     const struct shape *sh = &vmm->shape[depth];
     uint64_t end = va + size;
@@ -161,7 +161,7 @@ bool nvmmu_referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, u
     while (va < end) {
         struct chunk c = chunk_of(sh, h, va, end);
 
-        t = nvmmu_table_at(vmm, t, va, depth, h);
+        t = nvmmu__table_at(vmm, t, va, depth, h);
         if (!t || !bits_all(refs_of(sh, t, h), c.index, c.count))
             return false;
         va += c.size;
@@ -174,14 +174,14 @@ bool nvmmu_referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, u
 static void range_unref(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
 {
     const struct shape *sh = &vmm->shape[depth];
-    struct table *t = va < end ? nvmmu_table_at(vmm, NULL, va, depth, h) : NULL;
+    struct table *t = va < end ? nvmmu__table_at(vmm, NULL, va, depth, h) : NULL;
 
     while (va < end) {
         struct chunk c = chunk_of(sh, h, va, end);
         struct table *next;
 
         va += c.size;
-        next = va < end ? nvmmu_table_at(vmm, t, va, depth, h) : NULL; /* t may go */
+        next = va < end ? nvmmu__table_at(vmm, t, va, depth, h) : NULL; /* t may go */
         entries_unref(vmm, t, h, c.index, c.count);
         t = next;
     }
@@ -197,7 +197,7 @@ static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsign
     while (va < end) {
         struct chunk c = chunk_of(sh, h, va, end);
 
-        ret = nvmmu_table_make(vmm, t, va, depth, h, &t);
+        ret = nvmmu__table_make(vmm, t, va, depth, h, &t);
         if (!ret)
             ret = entries_ref(vmm, t, h, c.index, c.count);
         if (ret)
@@ -217,7 +217,7 @@ static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsig
     while (va < end) {
         struct chunk c = chunk_of(sh, h, va, end);
 
-        t = nvmmu_table_at(vmm, t, va, depth, h);
+        t = nvmmu__table_at(vmm, t, va, depth, h);
         entries_settle(vmm, t, h, c.index, c.count);
         va += c.size;
     }
@@ -226,7 +226,7 @@ static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsig
 int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)
 {
     unsigned depth, h;
-    int ret = nvmmu_pages_check(vmm, va, size, shift, &depth, &h);
+    int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
     if (ret)
         return ret;
@@ -241,11 +241,11 @@ int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned sh
 int nvmmu_vmm_put(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)
 {
     unsigned depth, h;
-    int ret = nvmmu_pages_check(vmm, va, size, shift, &depth, &h);
+    int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
     if (ret)
         return ret;
-    if (!nvmmu_referenced(vmm, va, size, depth, h))
+    if (!nvmmu__referenced(vmm, va, size, depth, h))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);
     range_unref(vmm, va, va + size, depth, h);

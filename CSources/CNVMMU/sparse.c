@@ -41,7 +41,7 @@ static int block_at(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, stru
         if (size - part >= larger)
             out->size = part;
     }
-    return nvmmu_place(vmm, page[i].shift, &out->depth, &out->h) ? 0 : -EINVAL;
+    return nvmmu__place(vmm, page[i].shift, &out->depth, &out->h) ? 0 : -EINVAL;
 }
 
 static int cut_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t end)
@@ -68,10 +68,10 @@ static void entries_update(struct nvmmu_vmm *vmm, struct table *t, unsigned h, u
             continue;
         if (!t->child && h == LPT && small_in_use(sh, t, k))
             continue;
-        nvmmu_store(entry_at(sh, t, h, k), word);
+        nvmmu__store(entry_at(sh, t, h, k), word);
     }
     wrote(vmm, t, h, i, n);
-    nvmmu_changed(vmm, t, t->va + ((uint64_t)i << sh->level[h]->shift), (uint64_t)n << sh->level[h]->shift);
+    nvmmu__changed(vmm, t, t->va + ((uint64_t)i << sh->level[h]->shift), (uint64_t)n << sh->level[h]->shift);
 }
 
 static void table_set_sparse(struct nvmmu_vmm *vmm, struct table *t, bool sparse)
@@ -107,22 +107,22 @@ static void below_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uin
 static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t end, bool settle)
 {
     const struct shape *sh = &vmm->shape[b->depth];
-    struct table *t = b->va < end ? nvmmu_table_at(vmm, NULL, b->va, b->depth, b->h) : NULL;
+    struct table *t = b->va < end ? nvmmu__table_at(vmm, NULL, b->va, b->depth, b->h) : NULL;
 
     for (uint64_t va = b->va; va < end;) {
         struct chunk c = chunk_of(sh, b->h, va, end);
         struct table *next;
 
         va += c.size;
-        next = va < end ? nvmmu_table_at(vmm, t, va, b->depth, b->h) : NULL; /* t may go */
+        next = va < end ? nvmmu__table_at(vmm, t, va, b->depth, b->h) : NULL; /* t may go */
         bits_clear(sparse_of(sh, t, b->h), c.index, c.count);
         t->refs[b->h] -= c.count;
         if (!t->child && b->h == SPT && settle)
-            nvmmu_small_dropped(vmm, t, c.index, c.count);
+            nvmmu__small_dropped(vmm, t, c.index, c.count);
         if (settle)
             below_settle(vmm, t, b->h, c.index, c.count, false);
         if (!t->refs[b->h])
-            nvmmu_table_drop(vmm, t, b->h);
+            nvmmu__table_drop(vmm, t, b->h);
         else if (settle)
             entries_update(vmm, t, b->h, c.index, c.count);
         t = next;
@@ -138,7 +138,7 @@ static int block_take(struct nvmmu_vmm *vmm, const struct block *b)
 
     while (va < end) {
         struct chunk c = chunk_of(sh, b->h, va, end);
-        int ret = nvmmu_table_make(vmm, t, va, b->depth, b->h, &t);
+        int ret = nvmmu__table_make(vmm, t, va, b->depth, b->h, &t);
 
         if (ret) {
             block_drop(vmm, b, va, false);
@@ -160,11 +160,11 @@ static void block_settle(struct nvmmu_vmm *vmm, const struct block *b)
     for (uint64_t va = b->va; va < end;) {
         struct chunk c = chunk_of(sh, b->h, va, end);
 
-        t = nvmmu_table_at(vmm, t, va, b->depth, b->h);
+        t = nvmmu__table_at(vmm, t, va, b->depth, b->h);
         if (!t->child)
-            nvmmu_leaf_show(vmm, t);
+            nvmmu__leaf_show(vmm, t);
         if (!t->child && b->h == SPT)
-            nvmmu_small_taken(vmm, t, c.index, c.count);
+            nvmmu__small_taken(vmm, t, c.index, c.count);
         below_settle(vmm, t, b->h, c.index, c.count, true);
         entries_update(vmm, t, b->h, c.index, c.count);
         va += c.size;
@@ -270,7 +270,7 @@ static int sparse_drop(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end)
 
 int nvmmu_vmm_sparse(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, bool ref)
 {
-    int ret = nvmmu_range_check(vmm, va, size);
+    int ret = nvmmu__range_check(vmm, va, size);
 
     if (!ret)
         ret = cut_check(vmm, va, va + size);

@@ -19,26 +19,26 @@
 static void fill_plain(uint64_t *at, size_t n, uint64_t word)
 {
     for (size_t i = 0; i < n; i++)
-        nvmmu_store(&at[i], word);
+        nvmmu__store(&at[i], word);
 }
 
 static void ramp_plain(uint64_t *at, size_t n, uint64_t word, uint64_t step)
 {
     for (size_t i = 0; i < n; i++, word += step)
-        nvmmu_store(&at[i], word);
+        nvmmu__store(&at[i], word);
 }
 
 static void list_plain(uint64_t *at, size_t n, uint64_t word, const uint64_t *address, unsigned shift)
 {
     for (size_t i = 0; i < n; i++)
-        nvmmu_store(&at[i], word | address[i] >> shift);
+        nvmmu__store(&at[i], word | address[i] >> shift);
 }
 
 static void ramp_pairs_plain(uint64_t *at, size_t n, uint64_t word, uint64_t step)
 {
     for (size_t i = 0; i < n; i++, word += step) {
-        nvmmu_store(&at[2 * i], word);
-        nvmmu_store(&at[2 * i + 1], 0);
+        nvmmu__store(&at[2 * i], word);
+        nvmmu__store(&at[2 * i + 1], 0);
     }
 }
 
@@ -137,7 +137,7 @@ VECTOR_STORES(avx2, "avx2", 4, LIST(0, 1, 2, 3), LIST(~0ull, 0, ~0ull, 0));
 VECTOR_STORES(avx512, "avx512f,avx512dq", 8, LIST(0, 1, 2, 3, 4, 5, 6, 7),
               LIST(~0ull, 0, ~0ull, 0, ~0ull, 0, ~0ull, 0));
 
-const struct nvmmu_stores *nvmmu_stores_choose(void)
+const struct nvmmu_stores *nvmmu__stores_choose(void)
 {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
         return &avx512;
@@ -146,7 +146,7 @@ const struct nvmmu_stores *nvmmu_stores_choose(void)
 
 #else
 
-const struct nvmmu_stores *nvmmu_stores_choose(void)
+const struct nvmmu_stores *nvmmu__stores_choose(void)
 {
     return &plain;
 }

@@ -19,15 +19,15 @@ struct nvmmu_stores {
 };
 
 /* The best of them for this machine. */
-const struct nvmmu_stores *nvmmu_stores_choose(void);
+const struct nvmmu_stores *nvmmu__stores_choose(void);
 
-static inline void nvmmu_store(uint64_t *entry, uint64_t word)
+static inline void nvmmu__store(uint64_t *entry, uint64_t word)
 {
     __atomic_store_n(entry, word, __ATOMIC_RELAXED);
 }
 
 /* What was written before is seen by who follows this entry. */
-static inline void nvmmu_publish(uint64_t *entry, uint64_t word)
+static inline void nvmmu__publish(uint64_t *entry, uint64_t word)
 {
     __atomic_store_n(entry, word, __ATOMIC_RELEASE);
 }

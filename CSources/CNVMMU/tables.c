@@ -13,7 +13,7 @@
 
 #define TABLE_PAGE 4096u
 
-bool nvmmu_place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h)
+bool nvmmu__place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h)
 {
     const struct nvmmu_format *f = vmm->format;
 
@@ -157,7 +157,7 @@ static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
 
 static int memory_alloc(struct nvmmu_vmm *vmm, const struct nvmmu_level_info *l, struct hw *out)
 {
-    uint32_t size = (uint32_t)nvmmu_table_bytes(l);
+    uint32_t size = (uint32_t)nvmmu__table_bytes(l);
     struct nvmmu_table_mem mem;
     int ret;
 
@@ -179,7 +179,7 @@ static void memory_free(struct nvmmu_vmm *vmm, const struct hw *hw, uint32_t siz
         vmm->hooks.free_table(vmm->hooks.ctx, &mem, size);
 }
 
-void nvmmu_retired_free(struct nvmmu_vmm *vmm)
+void nvmmu__retired_free(struct nvmmu_vmm *vmm)
 {
     for (size_t i = 0; i < vmm->retired_count; i++)
         memory_free(vmm, &vmm->retired[i].hw, vmm->retired[i].size);
@@ -208,7 +208,7 @@ static int retired_reserve(struct nvmmu_vmm *vmm)
 static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
     vmm->retired[vmm->retired_count++] =
-        (struct retired){t->hw[h], (uint32_t)nvmmu_table_bytes(shape_of(vmm, t)->level[h])};
+        (struct retired){t->hw[h], (uint32_t)nvmmu__table_bytes(shape_of(vmm, t)->level[h])};
     t->hw[h] = (struct hw){0};
     vmm->hw_count--;
 }
@@ -243,14 +243,14 @@ static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uin
     const struct shape *sh = shape_of(vmm, p);
     uint64_t *entry = entry_at(sh, p, 0, t->index);
 
-    nvmmu_publish(entry, word[0]);
+    nvmmu__publish(entry, word[0]);
     if (sh->words == 2)
-        nvmmu_publish(entry + 1, word[1]);
+        nvmmu__publish(entry + 1, word[1]);
     wrote(vmm, p, 0, t->index, 1);
-    nvmmu_changed(vmm, p, t->va, entry_bytes_of_va(sh, 0));
+    nvmmu__changed(vmm, p, t->va, entry_bytes_of_va(sh, 0));
 }
 
-void nvmmu_table_link(struct nvmmu_vmm *vmm, const struct table *t)
+void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
 {
     uint64_t word[2];
 
@@ -268,7 +268,7 @@ static void fill_beside_small(struct nvmmu_vmm *vmm, struct table *t)
     for (uint32_t i = 0; i < sh->entries[LPT]; i++) {
         bool shadowed = small_in_use(sh, t, i);
 
-        nvmmu_store(entry_at(sh, t, LPT, i), shadowed ? 0 : empty_word(vmm, t, LPT, t->sparse));
+        nvmmu__store(entry_at(sh, t, LPT, i), shadowed ? 0 : empty_word(vmm, t, LPT, t->sparse));
         if (shadowed)
             bits_set(t->bits + sh->shadowed, i, 1);
     }
@@ -287,7 +287,7 @@ static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
     if (ret)
         return ret;
     if (t->parent && link_words(vmm, t, word)) {
-        memory_free(vmm, &t->hw[h], (uint32_t)nvmmu_table_bytes(sh->level[h]));
+        memory_free(vmm, &t->hw[h], (uint32_t)nvmmu__table_bytes(sh->level[h]));
         t->hw[h] = (struct hw){0};
         return -EINVAL;
     }
@@ -313,14 +313,14 @@ static void unlink_from_parent(struct nvmmu_vmm *vmm, struct table *t)
     uint64_t nothing[2] = {empty_word(vmm, t->parent, 0, t->sparse), 0};
 
     if (entry_is_page(vmm, sh, t->parent, 0, t->index))
-        nvmmu_changed(vmm, t->parent, t->va, entry_bytes_of_va(sh, 0));
+        nvmmu__changed(vmm, t->parent, t->va, entry_bytes_of_va(sh, 0));
     else if (t->hw[0].cpu || t->hw[1].cpu)
-        nvmmu_table_link(vmm, t);
+        nvmmu__table_link(vmm, t);
     else
         parent_write(vmm, t, nothing);
 }
 
-void nvmmu_table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
     struct table *parent = t->parent;
 
@@ -330,7 +330,7 @@ void nvmmu_table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
     if (!t->hw[0].cpu && !t->hw[1].cpu)
         table_free(vmm, t);
     if (!parent->refs[0])
-        nvmmu_table_drop(vmm, parent, 0);
+        nvmmu__table_drop(vmm, parent, 0);
 }
 
 /* ---- finding and making ----------------------------------------------------------------------------------- */
@@ -341,11 +341,11 @@ static struct table *find(const struct nvmmu_vmm *vmm, uint64_t va, unsigned dep
     struct table *t = vmm->root;
 
     while (t && t->depth < depth)
-        t = t->child[nvmmu_index(shape_of(vmm, t)->level[0], va)];
+        t = t->child[nvmmu__index(shape_of(vmm, t)->level[0], va)];
     return t;
 }
 
-struct table *nvmmu_table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h)
+struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h)
 {
     struct table *t;
 
@@ -366,10 +366,10 @@ static void prune(struct nvmmu_vmm *vmm, struct table *t)
         t = parent;
     }
     if (!t->refs[0] && t->hw[0].cpu)
-        nvmmu_table_drop(vmm, t, 0);
+        nvmmu__table_drop(vmm, t, 0);
 }
 
-int nvmmu_table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
+int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
                      struct table **out)
 {
     struct table *t = vmm->root;
@@ -378,7 +378,7 @@ int nvmmu_table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, uns
     if (near && near->parent && near->index + 1 < shape_of(vmm, near->parent)->entries[0])
         t = near->parent;
     while (t->depth < depth) {
-        uint32_t index = (uint32_t)nvmmu_index(shape_of(vmm, t)->level[0], va);
+        uint32_t index = (uint32_t)nvmmu__index(shape_of(vmm, t)->level[0], va);
         struct table *child = t->child[index];
         unsigned need = t->depth + 1u == depth ? h : 0;
 
@@ -401,7 +401,7 @@ int nvmmu_table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, uns
     return 0;
 }
 
-int nvmmu_root_create(struct nvmmu_vmm *vmm)
+int nvmmu__root_create(struct nvmmu_vmm *vmm)
 {
     vmm->root = table_new(vmm, NULL, 0);
     if (!vmm->root)
@@ -425,11 +425,11 @@ static void destroy_below(struct nvmmu_vmm *vmm, struct table *t)
     table_free(vmm, t);
 }
 
-void nvmmu_tables_destroy(struct nvmmu_vmm *vmm)
+void nvmmu__tables_destroy(struct nvmmu_vmm *vmm)
 {
     if (vmm->root)
         destroy_below(vmm, vmm->root);
-    nvmmu_retired_free(vmm);
+    nvmmu__retired_free(vmm);
     for (unsigned depth = 0; depth < vmm->depths; depth++) {
         while (vmm->unused[depth]) {
             struct table *t = vmm->unused[depth];

@@ -29,21 +29,21 @@ struct nvmmu_translator {
 
 #define NVMMU_INLINE static inline __attribute__((always_inline))
 
-NVMMU_INLINE const uint64_t *nvmmu_next_table(const struct nvmmu_space *s, struct nvmmu_next next,
+NVMMU_INLINE const uint64_t *nvmmu__next_table(const struct nvmmu_space *s, struct nvmmu_next next,
                                               const struct nvmmu_level_info *l)
 {
-    return next.present ? nvmmu_window_at(s, next.aperture, next.addr, nvmmu_table_bytes(l)) : NULL;
+    return next.present ? nvmmu__window_at(s, next.aperture, next.addr, nvmmu__table_bytes(l)) : NULL;
 }
 
 /* The entry at hand covers 1 << shift bytes and decides. */
-NVMMU_INLINE void nvmmu_spot_is(struct nvmmu_spot *spot, enum nvmmu_state state, enum nvmmu_fault fault,
+NVMMU_INLINE void nvmmu__spot_is(struct nvmmu_spot *spot, enum nvmmu_state state, enum nvmmu_fault fault,
                                 unsigned shift, uint64_t word)
 {
     *spot = (struct nvmmu_spot){.state = state, .fault = fault, .shift = shift, .word = word};
 }
 
 /* Down to PD0. A table outside every window is one that is not there. */
-NVMMU_INLINE void nvmmu_locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
+NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
                                     struct nvmmu_spot *spot)
 {
     const unsigned pd0 = t->level_count - 3;
@@ -53,36 +53,36 @@ NVMMU_INLINE void nvmmu_locate_with(const struct nvmmu_translator *t, const stru
     unsigned above = t->va_bits; /* bytes that the table at hand covers */
 
     if (__builtin_expect(va >> t->va_bits != 0, 0)) {
-        nvmmu_spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_VA_LIMIT, t->va_bits, 0);
+        nvmmu__spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_VA_LIMIT, t->va_bits, 0);
         return;
     }
     for (unsigned i = 0; i <= pd0; i++) {
         const struct nvmmu_level_info *l = &t->level[i];
-        const uint64_t *table = nvmmu_next_table(s, next, l);
+        const uint64_t *table = nvmmu__next_table(s, next, l);
 
         if (__builtin_expect(!table, 0)) {
-            nvmmu_spot_is(spot, word[0] & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED,
+            nvmmu__spot_is(spot, word[0] & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED,
                           NVMMU_FAULT_PDE, above, word[0]);
             return;
         }
-        entry = table + nvmmu_index(l, va) * (l->entry_bytes / 8);
-        word[0] = nvmmu_load(entry);
+        entry = table + nvmmu__index(l, va) * (l->entry_bytes / 8);
+        word[0] = nvmmu__load(entry);
         above = l->shift;
         if (word[0] & t->page_bit) {
             bool page = s->format->page_levels & 1u << l->level;
 
-            nvmmu_spot_is(spot, page ? NVMMU_MAPPED : NVMMU_UNMAPPED, page ? 0 : NVMMU_FAULT_PDE_SIZE, above, word[0]);
+            nvmmu__spot_is(spot, page ? NVMMU_MAPPED : NVMMU_UNMAPPED, page ? 0 : NVMMU_FAULT_PDE_SIZE, above, word[0]);
             return;
         }
         if (i < pd0)
             next = t->next(word[0]);
     }
     if (t->level[pd0].entry_bytes == 16)
-        word[1] = nvmmu_load(entry + 1);
+        word[1] = nvmmu__load(entry + 1);
     next = t->big(word);
     small = t->small(word);
-    spot->big = nvmmu_next_table(s, next, &t->level[pd0 + 1]);
-    spot->small = nvmmu_next_table(s, small, &t->level[pd0 + 2]);
+    spot->big = nvmmu__next_table(s, next, &t->level[pd0 + 1]);
+    spot->small = nvmmu__next_table(s, small, &t->level[pd0 + 2]);
     spot->word = word[0];
     spot->shift = above;
     spot->leaf = (spot->big || spot->small) && !spot->big == !next.present;
@@ -90,7 +90,7 @@ NVMMU_INLINE void nvmmu_locate_with(const struct nvmmu_translator *t, const stru
     spot->state = word[0] & t->sparse_pde && !next.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED;
 }
 
-NVMMU_INLINE void nvmmu_translation_is(const struct nvmmu_translator *t, uint64_t va, enum nvmmu_state state,
+NVMMU_INLINE void nvmmu__translation_is(const struct nvmmu_translator *t, uint64_t va, enum nvmmu_state state,
                                        enum nvmmu_fault fault, unsigned shift, uint64_t word,
                                        struct nvmmu_translation *out)
 {
@@ -109,16 +109,16 @@ NVMMU_INLINE void nvmmu_translation_is(const struct nvmmu_translator *t, uint64_
 }
 
 /* The leaf tables' answer. The LPT's entry decides, unless it leaves it to the SPT. */
-NVMMU_INLINE void nvmmu_translate_leaf(const struct nvmmu_translator *t, const uint64_t *big, const uint64_t *small,
+NVMMU_INLINE void nvmmu__translate_leaf(const struct nvmmu_translator *t, const uint64_t *big, const uint64_t *small,
                                        uint64_t va, struct nvmmu_translation *out)
 {
     const struct nvmmu_level_info *l = &t->level[t->level_count - 2];
     uint64_t pte;
 
     if (big) {
-        pte = nvmmu_load(big + nvmmu_index(l, va));
+        pte = nvmmu__load(big + nvmmu__index(l, va));
         if (pte & (t->valid | t->sparse_pte | t->hidden) || !small) {
-            nvmmu_translation_is(t, va,
+            nvmmu__translation_is(t, va,
                                  pte & t->valid        ? NVMMU_MAPPED
                                  : pte & t->sparse_pte ? NVMMU_SPARSE
                                                        : NVMMU_UNMAPPED,
@@ -127,24 +127,24 @@ NVMMU_INLINE void nvmmu_translate_leaf(const struct nvmmu_translator *t, const u
         }
     }
     l++;
-    pte = nvmmu_load(small + nvmmu_index(l, va));
-    nvmmu_translation_is(t, va,
+    pte = nvmmu__load(small + nvmmu__index(l, va));
+    nvmmu__translation_is(t, va,
                          pte & t->valid        ? NVMMU_MAPPED
                          : pte & t->sparse_pte ? NVMMU_SPARSE
                                                : NVMMU_UNMAPPED,
                          NVMMU_FAULT_PTE, l->shift, pte, out);
 }
 
-NVMMU_INLINE void nvmmu_translate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
+NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
                                        struct nvmmu_translation *out)
 {
     struct nvmmu_spot spot;
 
-    nvmmu_locate_with(t, s, va, &spot);
+    nvmmu__locate_with(t, s, va, &spot);
     if (__builtin_expect(spot.leaf, 1))
-        nvmmu_translate_leaf(t, spot.big, spot.small, va, out);
+        nvmmu__translate_leaf(t, spot.big, spot.small, va, out);
     else
-        nvmmu_translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
+        nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
 }
 
 #endif

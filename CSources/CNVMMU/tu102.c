@@ -42,7 +42,7 @@ static const struct nvmmu_kinds kinds = {
     .name_count = sizeof(names) / sizeof(names[0]),
 };
 
-const struct nvmmu_format nvmmu_tu102 = {
+const struct nvmmu_format nvmmu__tu102 = {
     .name = "tu102",
     NVMMU_VER2,
     .page = pages,
@@ -53,7 +53,7 @@ const struct nvmmu_format nvmmu_tu102 = {
     .kinds = &kinds,
 };
 
-const struct nvmmu_format nvmmu_ga100 = {
+const struct nvmmu_format nvmmu__ga100 = {
     .name = "ga100",
     NVMMU_VER2,
     .page = pages,

@@ -1,7 +1,7 @@
 /*
  * One address space: making it, checking ranges, batches and their flush, and a look inside.
  *
- * Flushes: whatever changes entries says so with nvmmu_changed(); the end of the outermost batch gives one flush for
+ * Flushes: whatever changes entries says so with nvmmu__changed(); the end of the outermost batch gives one flush for
  * all of it and only then frees the tables that were unlinked. Locking is the caller's (vmm.h).
  */
 #include <errno.h>
@@ -19,7 +19,7 @@ static void flush(struct nvmmu_vmm *vmm, const struct nvmmu_flush *what)
     fl.root_aperture = vmm->root->hw[0].aperture;
     if (vmm->hooks.flush)
         vmm->hooks.flush(vmm->hooks.ctx, &fl);
-    nvmmu_retired_free(vmm);
+    nvmmu__retired_free(vmm);
 }
 
 /* ---- making ----------------------------------------------------------------------------------------------- */
@@ -35,7 +35,7 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
     sh->words = f->level[depth].entry_bytes / 8;
     for (unsigned h = 0; h < sh->tables; h++) {
         sh->level[h] = &f->level[depth + h];
-        sh->entries[h] = (uint32_t)nvmmu_entries(sh->level[h]);
+        sh->entries[h] = (uint32_t)nvmmu__entries(sh->level[h]);
         sh->refs[h] = at;
         at += BITS_WORDS(sh->entries[h]);
         sh->sparse[h] = at;
@@ -88,7 +88,7 @@ int nvmmu_vmm_create(const struct nvmmu_vmm_config *config, struct nvmmu_vmm **o
         return -ENOMEM;
     *vmm = (struct nvmmu_vmm){
         .format = config->format,
-        .stores = nvmmu_stores_choose(),
+        .stores = nvmmu__stores_choose(),
         .hooks = config->hooks,
         .alloc = config->alloc,
         .kernel_addr = config->kernel_addr,
@@ -102,7 +102,7 @@ int nvmmu_vmm_create(const struct nvmmu_vmm_config *config, struct nvmmu_vmm **o
 
     ret = windows_copy(vmm, config);
     if (!ret)
-        ret = nvmmu_root_create(vmm);
+        ret = nvmmu__root_create(vmm);
     if (ret) {
         nvmmu_vmm_destroy(vmm);
         return ret;
@@ -120,7 +120,7 @@ void nvmmu_vmm_destroy(struct nvmmu_vmm *vmm)
     if (vmm->hw_count)
         flush(vmm, &(struct nvmmu_flush){.size = vmm->limit});
     alloc = vmm->alloc;
-    nvmmu_tables_destroy(vmm);
+    nvmmu__tables_destroy(vmm);
     gpuvm_mem_free(&alloc, vmm->retired, vmm->retired_room * sizeof(*vmm->retired));
     gpuvm_mem_free(&alloc, vmm->sparse, vmm->sparse_room * sizeof(*vmm->sparse));
     gpuvm_mem_free(&alloc, vmm->windows, vmm->window_count * sizeof(*vmm->windows));
@@ -140,28 +140,28 @@ struct nvmmu_space nvmmu_vmm_space(const struct nvmmu_vmm *vmm)
 
 /* ---- ranges ----------------------------------------------------------------------------------------------- */
 
-int nvmmu_range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size)
+int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size)
 {
     if (!size || va > vmm->limit || size > vmm->limit - va)
         return -EINVAL;
     return va + size <= vmm->kernel_addr || va >= vmm->kernel_end ? 0 : -EINVAL;
 }
 
-int nvmmu_pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
+int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
                       unsigned *h)
 {
     bool known = false;
 
     for (unsigned i = 0; i < vmm->format->page_count; i++)
         known |= vmm->format->page[i].shift == shift;
-    if (!known || (va | size) & ((1ull << shift) - 1) || !nvmmu_place(vmm, shift, depth, h))
+    if (!known || (va | size) & ((1ull << shift) - 1) || !nvmmu__place(vmm, shift, depth, h))
         return -EINVAL;
-    return nvmmu_range_check(vmm, va, size);
+    return nvmmu__range_check(vmm, va, size);
 }
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
-void nvmmu_changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size)
+void nvmmu__changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size)
 {
     struct nvmmu_flush *fl = &vmm->flush;
 

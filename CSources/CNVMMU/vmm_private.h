@@ -104,40 +104,40 @@ struct nvmmu_vmm {
 /* ---- tables.c ------------------------------------------------------------------------------------------- */
 
 /* Where pages of a size live: depth of the software table and which of its hardware tables. */
-bool nvmmu_place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h);
-int nvmmu_root_create(struct nvmmu_vmm *vmm);
+bool nvmmu__place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h);
+int nvmmu__root_create(struct nvmmu_vmm *vmm);
 /* Frees every table; retired ones too. */
-void nvmmu_tables_destroy(struct nvmmu_vmm *vmm);
+void nvmmu__tables_destroy(struct nvmmu_vmm *vmm);
 /* The table with the entry for va whose hw[h] exists, or NULL. `near`: a table of this depth close before, or NULL. */
-struct table *nvmmu_table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h);
+struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h);
 /* The same, made where missing. -ENOMEM, or -EINVAL for table memory no entry can point at. */
-int nvmmu_table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
+int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
                      struct table **out);
 /* hw[h] has lost its last reference: unlinks it and what becomes empty above. `t` may be gone afterwards. */
-void nvmmu_table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h);
+void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h);
 /* Points the parent's entry at what `t` has. */
-void nvmmu_table_link(struct nvmmu_vmm *vmm, const struct table *t);
+void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t);
 /* Gives retired memory back. */
-void nvmmu_retired_free(struct nvmmu_vmm *vmm);
+void nvmmu__retired_free(struct nvmmu_vmm *vmm);
 
 /* ---- vmm.c ---------------------------------------------------------------------------------------------- */
 
 /* Entries of table `t` in [va, va + size) were written: a flush is due. */
-void nvmmu_changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size);
+void nvmmu__changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size);
 /* -EINVAL unless the range lies in a client's area and is whole pages of a size that exists. */
-int nvmmu_range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
-int nvmmu_pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
+int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
+int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
                       unsigned *h);
 
 /* ---- refs.c --------------------------------------------------------------------------------------------- */
 
 /* Every entry of [va, va + size) is referenced for a page. */
-bool nvmmu_referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h);
+bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h);
 /* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
-void nvmmu_small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
-void nvmmu_small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
+void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
+void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 /* A page that stands over the tables of `t` gives way to them. */
-void nvmmu_leaf_show(struct nvmmu_vmm *vmm, const struct table *t);
+void nvmmu__leaf_show(struct nvmmu_vmm *vmm, const struct table *t);
 
 /* ---- shared small things --------------------------------------------------------------------------------- */
 
@@ -226,7 +226,7 @@ struct chunk {
 static inline struct chunk chunk_of(const struct shape *sh, unsigned h, uint64_t va, uint64_t end)
 {
     const struct nvmmu_level_info *l = sh->level[h];
-    uint32_t index = (uint32_t)nvmmu_index(l, va);
+    uint32_t index = (uint32_t)nvmmu__index(l, va);
     uint64_t left = (end - va) >> l->shift, room = sh->entries[h] - index;
     uint32_t count = (uint32_t)(left < room ? left : room);
 

@@ -39,7 +39,7 @@ static void sparse(struct nvmmu_walk *w, enum nvmmu_level level, unsigned shift)
 static struct nvmmu_step *step_into(const struct nvmmu_space *s, const struct nvmmu_level_info *l,
                                     const struct nvmmu_pde *to, uint64_t va, struct nvmmu_walk *w)
 {
-    const uint64_t *table = nvmmu_window_at(s, to->aperture, to->addr, nvmmu_table_bytes(l));
+    const uint64_t *table = nvmmu__window_at(s, to->aperture, to->addr, nvmmu__table_bytes(l));
     struct nvmmu_step *step = &w->step[w->step_count];
     unsigned words = l->entry_bytes / 8u;
 
@@ -49,9 +49,9 @@ static struct nvmmu_step *step_into(const struct nvmmu_space *s, const struct nv
     step->level = l->level;
     step->aperture = to->aperture;
     step->table = to->addr;
-    step->index = (uint32_t)nvmmu_index(l, va);
-    step->word[0] = nvmmu_load(table + step->index * words);
-    step->word[1] = words == 2 ? nvmmu_load(table + step->index * words + 1) : 0;
+    step->index = (uint32_t)nvmmu__index(l, va);
+    step->word[0] = nvmmu__load(table + step->index * words);
+    step->word[1] = words == 2 ? nvmmu__load(table + step->index * words + 1) : 0;
     s->format->decode(s->format, l->level, step->word, &step->entry);
     return step;
 }
