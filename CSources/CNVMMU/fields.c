@@ -41,27 +41,22 @@ static void add_field(struct list *list, const struct nvmmu_field_layout *l, uns
               });
 }
 
-/* The runs of set bits of `rest` that lie in [low, high). */
-static void add_unknown(struct list *list, uint64_t rest, unsigned low, unsigned high, unsigned word_index)
+/* Bits of [low, high) that are set though no field covers them, as one field. */
+static void add_unknown(struct list *list, uint64_t word, unsigned low, unsigned high, unsigned word_index)
 {
-    while (low < high) {
-        unsigned end;
+    uint64_t rest = low < high ? word & bits(high - 1, low) : 0;
 
-        if (!(rest >> low & 1)) {
-            low++;
-            continue;
-        }
-        for (end = low; end + 1 < high && rest >> (end + 1) & 1;)
-            end++;
-        add(list, (struct nvmmu_field){
-                      .name = "unknown",
-                      .value = (rest & bits(end, low)) >> low,
-                      .word = (uint8_t)word_index,
-                      .high = (uint8_t)end,
-                      .low = (uint8_t)low,
-                  });
-        low = end + 1;
-    }
+    if (!rest)
+        return;
+    low = (unsigned)__builtin_ctzll(rest);
+    high = 63 - (unsigned)__builtin_clzll(rest);
+    add(list, (struct nvmmu_field){
+                  .name = "unknown",
+                  .value = rest >> low,
+                  .word = (uint8_t)word_index,
+                  .high = (uint8_t)high,
+                  .low = (uint8_t)low,
+              });
 }
 
 static void add_word(struct list *list, const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],

@@ -148,7 +148,6 @@ static inline struct bank *bank_new(void)
     REQUIRE(b, "memory");
     b->memory = aligned_alloc(4096, BANK_PAGES * 4096ull);
     REQUIRE(b->memory, "memory");
-    memset(b->memory, 0xdb, BANK_PAGES * 4096ull);
     b->window = (struct nvmmu_window){BANK_BASE, BANK_PAGES * 4096ull, b->memory, NVMMU_VRAM};
     b->fail_after = b->alloc_after = -1;
     while (b->free_count < BANK_PAGES) {
