@@ -145,21 +145,23 @@ private struct AddressScale {
     /// Ascending addresses and their heights.
     private var borders: [(address: UInt64, y: Double)] = []
 
-    private static let gap = 10.0, plotHeight = 560.0, smallest = 2.5, labelDistance = 11.0
+    private static let plotHeight = 700.0, largestUnit = 12.0, cutHeight = 10.0, cutHeights = 200.0
+    private static let labelDistance = 11.0
 
     init(_ spans: [SpaceTimeline.Span], top: Double) {
         self.top = top
         let addresses = Set(spans.flatMap { [$0.start, $0.end] }).sorted()
         let weights = Self.weights(addresses, spans)
-        let total = weights.compactMap { $0 }.reduce(0, +)
-        let unit = max(Self.smallest, min(16, Self.plotHeight / max(total, 1)))
-        let heights = weights.map { $0.map { $0 * unit } ?? Self.gap }
+        let used = weights.compactMap { $0 }
+        let unit = min(Self.largestUnit, Self.plotHeight / max(used.reduce(0, +), 1))
+        let cut = min(Self.cutHeight, Self.cutHeights / Double(max(weights.count - used.count, 1)))
+        let heights = weights.map { $0.map { $0 * unit } ?? cut }
         bottom = top + heights.reduce(0, +)
         var y = bottom
         for (i, address) in addresses.enumerated() {
             borders.append((address, y))
             guard i < heights.count else { break }
-            if weights[i] == nil { cuts.append(y - Self.gap / 2) }
+            if weights[i] == nil { cuts.append(y - cut / 2) }
             y -= heights[i]
         }
         for border in borders where labels.last.map({ $0.y - border.y >= Self.labelDistance }) ?? true {
