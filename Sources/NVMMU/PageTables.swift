@@ -73,7 +73,7 @@ public struct PageTables: ~Copyable {
         format: Format, windows: [MemoryWindow], kernelAddr: UInt64 = 0, kernelSize: UInt64 = 0, gspRM: Bool = false,
         hooks: any PageTableHooks
     ) throws(KernelErrno) {
-        owner = HookOwner(hooks)
+        let owner = HookOwner(hooks)
         var config = nvmmu_vmm_config()
         config.size = MemoryLayout<nvmmu_vmm_config>.size
         config.format = format.f
@@ -89,6 +89,7 @@ public struct PageTables: ~Copyable {
         }
         try KernelErrno.check(result)
         self.vmm = vmm!
+        self.owner = owner
     }
 
     deinit {
