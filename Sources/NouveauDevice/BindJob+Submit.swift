@@ -95,22 +95,10 @@ extension BindJob {
         clears.append(Clear(victim: operation.mapping, addr: hole.addr, range: hole.range))
     }
 
-    /// The largest page size at which what is left of a victim can be mapped.
-    private func pageShift(after operation: Operation) -> Int {
-        let victim = operation.mapping
-        let shift = uvmm.state(of: victim.id).pageShift
-        guard shift > 12, case .remap(_, let prev, let next, _) = operation,
-            let object = victim.pair.flatMap({ uvmm.object(of: $0) })
-        else { return shift }
-        return [prev, next].compactMap { $0 }.reduce(shift) {
-            min($0, uvmm.pageSizes.mappingShift($1.addr, $1.range, $1.offset, of: object))
-        }
-    }
-
     /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
     private mutating func removeVictim(_ operation: Operation) throws(KernelErrno) {
         let victim = operation.mapping
-        let shift = pageShift(after: operation)
+        let shift = uvmm.pageShift(after: operation)
         if uvmm.state(of: victim.id).pageShift > shift { try demote(victim, to: shift) }
         var state = uvmm.state(of: victim.id)
         let isOwn = state.bind == sequence
@@ -124,6 +112,19 @@ extension BindJob {
         if isOwn {
             state.isGone = true
             uvmm.setState(of: victim.id, state)
+        }
+    }
+}
+
+extension UVMM {
+    /// The largest page size at which what is left of a victim can be mapped.
+    fileprivate func pageShift(after operation: Operation) -> Int {
+        let victim = operation.mapping
+        let shift = state(of: victim.id).pageShift
+        guard shift > 12, case .remap(_, let prev, let next, _) = operation, let object = object(behind: victim)
+        else { return shift }
+        return [prev, next].compactMap { $0 }.reduce(shift) {
+            min($0, pageSizes.mappingShift($1.addr, $1.range, $1.offset, of: object))
         }
     }
 }

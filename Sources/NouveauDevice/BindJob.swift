@@ -91,8 +91,8 @@ extension BindJob {
 
     private mutating func releaseVictims() {
         var unmapped: [PairID] = []
-        list.forEach { (operation: Operation) in
-            guard let pair = operation.victim?.pair, pair != unmapped.last, uvmm.space.linkCount(pair) == 0 else { return }
+        for i in 0..<list.count {
+            guard let pair = list[i].victim?.pair, pair != unmapped.last, uvmm.space.linkCount(pair) == 0 else { continue }
             unmapped.append(pair)
         }
         uvmm.space.commit(&list)
@@ -116,7 +116,7 @@ extension UVMM {
     /// Writes a mapping's entries. Where the MMU refuses (a kind it does not have), the kernel drops the error and
     /// leaves nothing mapped.
     func write(_ mapping: Mapping) {
-        guard let object = mapping.pair.flatMap({ object(of: $0) }) else { return }
+        guard let object = object(behind: mapping) else { return }
         let state = state(of: mapping.id)
         var attributes = MapAttributes(target: object.placement.target, objectShift: object.pageShift)
         attributes.kind = state.kind

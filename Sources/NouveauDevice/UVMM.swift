@@ -110,6 +110,12 @@ extension UVMM {
         objects[pair]
     }
 
+    /// The object that a mapping shows.
+    func object(behind mapping: Mapping) -> GEMObject? {
+        guard let pair = mapping.pair else { return nil }
+        return object(of: pair)
+    }
+
     /// The pair of the space and an object, made where there is none; it keeps the object alive.
     func pair(for object: GEMObject) throws(KernelErrno) -> PairID {
         if let pair = pairs[object.id] { return pair }
