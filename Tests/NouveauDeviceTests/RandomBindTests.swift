@@ -209,7 +209,7 @@ extension RandomBindTests.Pair {
     /// A page where the page tables are not.
     private func wrongExtent(_ uvmm: UVMM, _ pages: UnsafeBufferPointer<BindModel.Page>) -> String? {
         var wrong: String?
-        let bad = Int(badKind)
+        let (bad, bases, targets) = (Int(badKind), bases, targets)
         uvmm.tables.forEachExtent(0, Self.window) { (extent: Extent) in
             var i = Int(extent.va >> 12)
             let end = i + Int(extent.size >> 12)
