@@ -18,7 +18,7 @@ internal import NouveauUAPI
 /// size it inherits their references; what has another size is cleared and put like something unmapped, and the map
 /// takes its own. An entry of a large page cannot be cleared in part, so a mapping that is cut inside a page is
 /// *demoted* first: it gets the same translation in smaller pages. (The kernel leaves such a hole mapped.)
-struct BindJob: ~Copyable {
+final class BindJob {
     let uvmm: UVMM
     let sequence: UInt32
     /// Holds the victims until `cleanUp`.
@@ -74,7 +74,7 @@ extension BindJob {
         uvmm.tables.endBatch()
     }
 
-    mutating func cleanUp() {
+    func cleanUp() {
         uvmm.tables.beginBatch()
         for demotion in demotions {
             uvmm.put(demotion.mapping.addr, demotion.mapping.range, demotion.from)
@@ -89,7 +89,7 @@ extension BindJob {
         releaseVictims()
     }
 
-    private mutating func releaseVictims() {
+    private func releaseVictims() {
         var unmapped: [PairID] = []
         for i in 0..<list.count {
             guard let pair = list[i].victim?.pair, pair != unmapped.last, uvmm.space.linkCount(pair) == 0 else { continue }
