@@ -6,7 +6,7 @@ internal import NouveauUAPI
 extension BindJob {
     /// Validates all operations, then applies them in order. A call that fails leaves everything as it was.
     /// - Throws: see uapi.md 6.2, steps 7 to 9.
-    mutating func submit(_ ops: [BindOp], _ objects: HandleTable<GEMObject>) throws(KernelErrno) {
+    func submit(_ ops: [BindOp], _ objects: HandleTable<GEMObject>) throws(KernelErrno) {
         var pairs: [PairID?] = []
         pairs.reserveCapacity(ops.count)
         uvmm.tables.beginBatch()
@@ -27,7 +27,7 @@ extension BindJob {
         }
     }
 
-    private mutating func submit(_ op: BindOp, _ pair: PairID?) throws(KernelErrno) {
+    private func submit(_ op: BindOp, _ pair: PairID?) throws(KernelErrno) {
         switch op.kind {
         case .map: try map(op, pair!)
         case .unmap: try unmap(op.addr, op.range)
@@ -46,7 +46,7 @@ extension BindJob {
 // MARK: - Map
 
 extension BindJob {
-    private mutating func map(_ op: BindOp, _ pair: PairID) throws(KernelErrno) {
+    private func map(_ op: BindOp, _ pair: PairID) throws(KernelErrno) {
         let region = uvmm.sparse.first(overlapping: op.addr, op.range)
         if let region {
             guard !region.isDirty else { throw .EINVAL }
@@ -80,7 +80,7 @@ extension BindJob {
 // MARK: - Unmap
 
 extension BindJob {
-    private mutating func unmap(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
+    private func unmap(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
         let first = list.count
         try execute(.unmap(addr: addr, range: range))
         for i in first..<list.count {
@@ -90,13 +90,13 @@ extension BindJob {
         }
     }
 
-    private mutating func clear(_ operation: Operation) {
+    private func clear(_ operation: Operation) {
         let hole = operation.hole
         clears.append(Clear(victim: operation.mapping, addr: hole.addr, range: hole.range))
     }
 
     /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
-    private mutating func removeVictim(_ operation: Operation) throws(KernelErrno) {
+    private func removeVictim(_ operation: Operation) throws(KernelErrno) {
         let victim = operation.mapping
         let shift = uvmm.pageShift(after: operation)
         if uvmm.state(of: victim.id).pageShift > shift { try demote(victim, to: shift) }
@@ -149,7 +149,7 @@ extension Operation {
 // MARK: - Sparse regions
 
 extension BindJob {
-    private mutating func mapSparse(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
+    private func mapSparse(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
         guard uvmm.space.isEmpty(addr, range) else { throw .ENOSPC }
         guard uvmm.sparse.first(overlapping: addr, range) == nil else { throw .EEXIST }
         try uvmm.tables.getSparse(addr, range)
@@ -158,7 +158,7 @@ extension BindJob {
         undo.append(.region(region))
     }
 
-    private mutating func unmapSparse(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
+    private func unmapSparse(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
         guard let region = uvmm.sparse.find(addr, range), !region.isDirty else { throw .ENOENT }
         try unmap(addr, range)
         uvmm.sparse.setDirty(addr, true)
@@ -170,19 +170,19 @@ extension BindJob {
 // MARK: - References and page sizes
 
 extension BindJob {
-    private mutating func execute(_ request: GPUVM.Request) throws(KernelErrno) {
+    private func execute(_ request: GPUVM.Request) throws(KernelErrno) {
         let first = list.count
         try uvmm.space.execute(request, into: &list)
         undo.append(.space(from: first))
     }
 
-    private mutating func get(_ addr: UInt64, _ range: UInt64, _ shift: Int) throws(KernelErrno) {
+    private func get(_ addr: UInt64, _ range: UInt64, _ shift: Int) throws(KernelErrno) {
         try uvmm.tables.get(addr, range, shift: shift)
         undo.append(.references(addr: addr, range: range, shift: shift))
     }
 
     /// Gives a mapping smaller pages, with the translation it has.
-    private mutating func demote(_ mapping: Mapping, to shift: Int) throws(KernelErrno) {
+    private func demote(_ mapping: Mapping, to shift: Int) throws(KernelErrno) {
         let demotion = Demotion(mapping: mapping, from: uvmm.state(of: mapping.id).pageShift, to: shift)
         try uvmm.tables.get(mapping.addr, mapping.range, shift: shift)
         undo.append(.demotion(demotion))
@@ -203,7 +203,7 @@ extension BindJob {
 
 extension BindJob {
     /// Takes everything back, youngest first. Nothing here needs memory.
-    private mutating func rollBack() {
+    private func rollBack() {
         while let step = undo.popLast() {
             switch step {
             case .space(let first):

@@ -9,7 +9,7 @@ extension DeviceFile {
         let call = try VMBind(a, userMemory)
         let signals = try resolve(waits: call.waits, signals: call.signals)
         uvmm.bindCount += 1
-        var job = BindJob(uvmm, sequence: uvmm.bindCount)
+        let job = BindJob(uvmm, sequence: uvmm.bindCount)
         try job.submit(call.ops, objects)
         job.run()
         job.cleanUp()
