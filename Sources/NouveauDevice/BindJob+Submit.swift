@@ -222,14 +222,7 @@ extension BindJob {
             }
         }
         // Taking references of smaller pages took larger ones' entries away.
-        for clear in clears { rewrite(clear.addr, clear.range) }
-        for demotion in demotions { rewrite(demotion.mapping.addr, demotion.mapping.range) }
-    }
-
-    /// Writes the entries of what is mapped in a range once more.
-    private func rewrite(_ addr: UInt64, _ range: UInt64) {
-        var mappings: [Mapping] = []
-        uvmm.space.forEach(addr, range) { (mapping: Mapping) in mappings.append(mapping) }
-        for mapping in mappings where mapping.id != .kernel { uvmm.write(mapping) }
+        for clear in clears { uvmm.rewrite(clear.addr, clear.range) }
+        for demotion in demotions { uvmm.rewrite(demotion.mapping.addr, demotion.mapping.range) }
     }
 }

@@ -130,6 +130,13 @@ extension UVMM {
         }
     }
 
+    /// Writes the entries of what is mapped in a range once more.
+    func rewrite(_ addr: UInt64, _ range: UInt64) {
+        var mappings: [Mapping] = []
+        space.forEach(addr, range) { (mapping: Mapping) in mappings.append(mapping) }
+        for mapping in mappings where mapping.id != .kernel { write(mapping) }
+    }
+
     /// The three below cannot fail on what holds references, which is all they are called for.
     func clear(_ addr: UInt64, _ range: UInt64, _ state: MappingState) {
         try? tables.unmap(addr, range, shift: state.pageShift, sparse: state.inRegion)
