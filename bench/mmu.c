@@ -190,18 +190,23 @@ static double list_run(struct state *s, size_t words)
     return (now() - t) / 4;
 }
 
-static double translate_run(struct state *s, uint64_t size, unsigned shift, bool random)
+static double translate_run(struct state *s, uint64_t size, unsigned shift, bool random, bool cursor)
 {
     struct nvmmu_translation t;
+    struct nvmmu_cursor c;
     uint64_t sum = 0, va;
     double at;
 
     get(s, size, shift);
     map(s, size, shift, false);
+    nvmmu_cursor_init(&c, &s->space);
     at = now();
     for (uint64_t i = 0; i < LOOKUPS; i++) {
         va = random ? s->order[i] & (size - 1) : (i << 12) & (size - 1);
-        nvmmu_translate(&s->space, VA + va, &t);
+        if (cursor)
+            nvmmu_cursor_translate(&c, VA + va, &t);
+        else
+            nvmmu_translate(&s->space, VA + va, &t);
         sum += t.pa;
     }
     at = (now() - at) / LOOKUPS;
@@ -255,7 +260,7 @@ static double read_run(struct state *s, size_t words)
 
 /* ---- rows --------------------------------------------------------------------------------------------------------- */
 
-enum what { MAP, LIST, LIFE, SEQUENTIAL, RANDOM, EXTENTS };
+enum what { MAP, LIST, LIFE, EXTENTS, SEQUENTIAL, RANDOM, CURSOR_SEQUENTIAL, CURSOR_RANDOM };
 
 static const struct row {
     const char *name;
@@ -281,6 +286,12 @@ static const struct row {
     {"translate, 4 GiB of 64K, random", RANDOM, BIG, 4 * GiB, 0, 0},
     {"translate, 16 GiB of 2M, sequential", SEQUENTIAL, HUGE, 16 * GiB, 0, 0},
     {"translate, 16 GiB of 2M, random", RANDOM, HUGE, 16 * GiB, 0, 0},
+    {"cursor, 1 GiB of 4K, sequential", CURSOR_SEQUENTIAL, SMALL, GiB, 0, 0},
+    {"cursor, 1 GiB of 4K, random", CURSOR_RANDOM, SMALL, GiB, 0, 0},
+    {"cursor, 4 GiB of 64K, sequential", CURSOR_SEQUENTIAL, BIG, 4 * GiB, 0, 0},
+    {"cursor, 4 GiB of 64K, random", CURSOR_RANDOM, BIG, 4 * GiB, 0, 0},
+    {"cursor, 16 GiB of 2M, sequential", CURSOR_SEQUENTIAL, HUGE, 16 * GiB, 0, 0},
+    {"cursor, 16 GiB of 2M, random", CURSOR_RANDOM, HUGE, 16 * GiB, 0, 0},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -295,7 +306,8 @@ static double measure(struct state *s, const struct row *r)
     case EXTENTS:
         return extents_run(s, r->shift);
     default:
-        return translate_run(s, r->size, r->shift, r->what == RANDOM);
+        return translate_run(s, r->size, r->shift, r->what == RANDOM || r->what == CURSOR_RANDOM,
+                             r->what >= CURSOR_SEQUENTIAL);
     }
 }
 
@@ -310,7 +322,7 @@ static double measure_limit(struct state *s, const struct row *r)
     case EXTENTS:
         return read_run(s, r->words);
     default:
-        return lookup_run(s, r->size, r->shift, r->what == RANDOM);
+        return lookup_run(s, r->size, r->shift, r->what == RANDOM || r->what == CURSOR_RANDOM);
     }
 }
 

@@ -52,4 +52,11 @@ static inline void bits_clear(uint64_t *b, uint32_t i, uint32_t n)
         b[w] &= ~bits_mask(i, n, w);
 }
 
+/* Clears those of [i, i + n) that are not set in `keep`. */
+static inline void bits_clear_unless(uint64_t *b, const uint64_t *keep, uint32_t i, uint32_t n)
+{
+    for (uint32_t w = i / 64; w <= (i + n - 1) / 64; w++)
+        b[w] &= ~bits_mask(i, n, w) | keep[w];
+}
+
 #endif

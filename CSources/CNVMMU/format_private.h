@@ -85,6 +85,7 @@ struct nvmmu_format {
                                      unsigned i);
     void (*locate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out);
     void (*translate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
+    void (*cursor_translate)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
 };
 
 extern const struct nvmmu_format nvmmu__gp100, nvmmu__gp10b, nvmmu__gv100, nvmmu__tu102, nvmmu__ga100;

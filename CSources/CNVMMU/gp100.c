@@ -328,6 +328,16 @@ void nvmmu__gp100_translate(const struct nvmmu_space *s, uint64_t va, struct nvm
     nvmmu__translate_with(&translator, s, va, out);
 }
 
+static __attribute__((noinline)) const uint64_t *pd0(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *spot)
+{
+    return nvmmu_pd0_with(&translator, s, va, spot);
+}
+
+void nvmmu_gp100_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
+{
+    nvmmu_cursor_with(&translator, c, va, pd0, out);
+}
+
 /* ---- the chips ---------------------------------------------------------------------------------------- */
 
 #define S NVMMU_PAGE_SPARSE

@@ -19,7 +19,8 @@ struct source {
 /* Where in the object we are. */
 struct place {
     const struct nvmmu_piece *piece;
-    uint64_t offset; /* into *piece, or into the list of pages */
+    uint64_t offset;     /* into *piece, or into the list of pages */
+    uint64_t word, step; /* of the next page of *piece (0: not known yet), and what each further one adds */
 };
 
 static bool page_size_suits(const struct nvmmu_format *f, const struct nvmmu_map *m)
@@ -79,12 +80,12 @@ static bool place_first(const struct nvmmu_map *m, struct place *out)
     uint64_t offset = m->offset, size = m->size;
     const struct nvmmu_piece *p = m->pieces, *end = p + m->piece_count;
 
-    *out = (struct place){p, offset};
+    *out = (struct place){.piece = p, .offset = offset};
     if (m->pages)
         return offset >> 12 <= m->page_count && size >> 12 <= m->page_count - (offset >> 12);
     while (p < end && offset >= p->size)
         offset -= p++->size;
-    *out = (struct place){p, offset};
+    *out = (struct place){.piece = p, .offset = offset};
     for (size += offset; p < end && size > p->size; p++)
         size -= p->size;
     return p < end;
@@ -119,27 +120,33 @@ static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
         if (n && piece_check(vmm->format, s, at.piece->addr + at.offset, n))
             return -EINVAL;
         left -= n;
-        at = (struct place){at.piece + 1, 0};
+        at = (struct place){.piece = at.piece + 1};
     }
     return 0;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
-/* n entries from memory that goes on for at least n pages. */
-static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
-                      uint32_t n, uint64_t addr)
+/* The words of a piece's pages, once a piece. */
+static void piece_begin(const struct nvmmu_format *f, const struct source *s, struct place *at)
+{
+    uint64_t addr = at->piece->addr + at->offset, unit = 1ull << s->shift, second = 0;
+
+    source_word(f, s, addr, &at->word);
+    if (at->piece->size - at->offset > unit)
+        source_word(f, s, addr + unit, &second);
+    at->step = second - at->word;
+}
+
+static void write_run(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
+                      const struct place *at)
 {
     const struct shape *sh = shape_of(vmm, t);
-    uint64_t word, second = 0;
 
-    source_word(vmm->format, s, addr, &word);
-    if (n > 1)
-        source_word(vmm->format, s, addr + (1ull << s->shift), &second);
     if (sh->words == 2)
-        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, second - word);
+        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, at->word, at->step);
     else
-        vmm->stores->ramp(entry_at(sh, t, h, i), n, word, second - word);
+        vmm->stores->ramp(entry_at(sh, t, h, i), n, at->word, at->step);
 }
 
 static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
@@ -162,11 +169,14 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
         uint64_t pages = (at->piece->size - at->offset) >> s->shift;
         uint32_t n = pages < end - i ? (uint32_t)pages : end - i;
 
-        write_run(vmm, s, t, h, i, n, at->piece->addr + at->offset);
+        if (!at->word)
+            piece_begin(vmm->format, s, at);
+        write_run(vmm, t, h, i, n, at);
         i += n;
         at->offset += (uint64_t)n << s->shift;
+        at->word += n * at->step;
         if (at->offset == at->piece->size)
-            *at = (struct place){at->piece + 1, 0};
+            *at = (struct place){.piece = at->piece + 1};
     }
 }
 

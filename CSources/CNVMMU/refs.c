@@ -141,13 +141,10 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
     if (!t->extra)
         bits_clear(refs, i, n);
     t->refs[h] -= n;
-    if (!t->child && h == SPT) {
+    if (!t->child && h == SPT)
         nvmmu__small_dropped(vmm, t, i, n);
-    } else if (!t->child) {
-        for (uint32_t k = i; k < i + n; k++)
-            if (!bits_get(refs, k))
-                bits_clear(t->bits + sh->holds, k, 1);
-    }
+    else if (!t->child)
+        bits_clear_unless(t->bits + sh->holds, refs, i, n);
     if (!t->refs[h])
         nvmmu__table_drop(vmm, t, h);
 }

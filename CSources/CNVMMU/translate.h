@@ -42,52 +42,79 @@ NVMMU_INLINE void nvmmu__spot_is(struct nvmmu_spot *spot, enum nvmmu_state state
     *spot = (struct nvmmu_spot){.state = state, .fault = fault, .shift = shift, .word = word};
 }
 
-/* Down to PD0. A table outside every window is one that is not there. */
-NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
-                                    struct nvmmu_spot *spot)
+/* What PD0's entry says. A table outside every window is one that is not there. */
+NVMMU_INLINE void nvmmu_spot_at_pd0(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+                                    const uint64_t *table, uint64_t va, struct nvmmu_spot *spot)
+{
+    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
+    const uint64_t *entry = table + nvmmu__index(l, va) * (l->entry_bytes / 8);
+    uint64_t word[2] = {nvmmu__load(entry), 0};
+    struct nvmmu_next big, small;
+
+    if (word[0] & t->page_bit) {
+        nvmmu__spot_is(spot, NVMMU_MAPPED, 0, l->shift, word[0]);
+        return;
+    }
+    if (l->entry_bytes == 16)
+        word[1] = nvmmu__load(entry + 1);
+    big = t->big(word);
+    small = t->small(word);
+    spot->big = nvmmu__next_table(s, big, l + 1);
+    spot->small = nvmmu__next_table(s, small, l + 2);
+    spot->word = word[0];
+    spot->shift = l->shift;
+    spot->leaf = (spot->big || spot->small) && !spot->big == !big.present;
+    spot->fault = NVMMU_FAULT_PDE;
+    spot->state = word[0] & t->sparse_pde && !big.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED;
+}
+
+/* The PD0 table for va, or NULL: a directory above decides. */
+NVMMU_INLINE const uint64_t *nvmmu_pd0_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
+                                            struct nvmmu_spot *spot)
 {
     const unsigned pd0 = t->level_count - 3;
-    struct nvmmu_next next = {s->root, s->root_aperture, true}, small;
-    const uint64_t *entry = NULL;
-    uint64_t word[2] = {0, 0};
+    struct nvmmu_next next = {s->root, s->root_aperture, true};
     unsigned above = t->va_bits; /* bytes that the table at hand covers */
+    const uint64_t *table;
+    uint64_t word = 0;
 
     if (__builtin_expect(va >> t->va_bits != 0, 0)) {
         nvmmu__spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_VA_LIMIT, t->va_bits, 0);
-        return;
+        return NULL;
     }
-    for (unsigned i = 0; i <= pd0; i++) {
+#pragma GCC unroll 8 /* so that every level is constants */
+    for (unsigned i = 0; i < pd0; i++) {
         const struct nvmmu_level_info *l = &t->level[i];
-        const uint64_t *table = nvmmu__next_table(s, next, l);
 
-        if (__builtin_expect(!table, 0)) {
-            nvmmu__spot_is(spot, word[0] & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED,
-                          NVMMU_FAULT_PDE, above, word[0]);
-            return;
-        }
-        entry = table + nvmmu__index(l, va) * (l->entry_bytes / 8);
-        word[0] = nvmmu__load(entry);
+        table = nvmmu__next_table(s, next, l);
+        if (__builtin_expect(!table, 0))
+            break;
+        word = nvmmu__load(table + nvmmu__index(l, va));
         above = l->shift;
-        if (word[0] & t->page_bit) {
+        if (__builtin_expect((word & t->page_bit) != 0, 0)) {
             bool page = s->format->page_levels & 1u << l->level;
 
-            nvmmu__spot_is(spot, page ? NVMMU_MAPPED : NVMMU_UNMAPPED, page ? 0 : NVMMU_FAULT_PDE_SIZE, above, word[0]);
-            return;
+            nvmmu__spot_is(spot, page ? NVMMU_MAPPED : NVMMU_UNMAPPED, page ? 0 : NVMMU_FAULT_PDE_SIZE, above, word);
+            return NULL;
         }
-        if (i < pd0)
-            next = t->next(word[0]);
+        next = t->next(word);
     }
-    if (t->level[pd0].entry_bytes == 16)
-        word[1] = nvmmu__load(entry + 1);
-    next = t->big(word);
-    small = t->small(word);
-    spot->big = nvmmu__next_table(s, next, &t->level[pd0 + 1]);
-    spot->small = nvmmu__next_table(s, small, &t->level[pd0 + 2]);
-    spot->word = word[0];
-    spot->shift = above;
-    spot->leaf = (spot->big || spot->small) && !spot->big == !next.present;
-    spot->fault = NVMMU_FAULT_PDE;
-    spot->state = word[0] & t->sparse_pde && !next.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED;
+    table = nvmmu__next_table(s, next, &t->level[pd0]);
+    if (__builtin_expect(!table, 0))
+        nvmmu__spot_is(spot, word & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED, NVMMU_FAULT_PDE,
+                      above, word);
+    return table;
+}
+
+NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
+                                    struct nvmmu_spot *spot)
+{
+    const uint64_t *table = nvmmu_pd0_with(t, s, va, spot);
+
+    if (__builtin_expect(table != NULL, 1))
+        nvmmu_spot_at_pd0(t, s, table, va, spot);
+    else
+        spot->leaf = false;
 }
 
 NVMMU_INLINE void nvmmu__translation_is(const struct nvmmu_translator *t, uint64_t va, enum nvmmu_state state,
@@ -145,6 +172,40 @@ NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const 
         nvmmu__translate_leaf(t, spot.big, spot.small, va, out);
     else
         nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
+}
+
+/* Looks above PD0 only where the cursor has not been, and at PD0 only outside the 2 MiB it is in. */
+NVMMU_INLINE void nvmmu_cursor_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
+                                    const uint64_t *(*pd0)(const struct nvmmu_space *, uint64_t, struct nvmmu_spot *),
+                                    struct nvmmu_translation *out)
+{
+    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
+    uint64_t leaf = va >> l->shift, directory = va >> (l->shift + l->index_bits);
+    struct nvmmu_cursor_directory *d = &c->directory[directory % NVMMU_CURSOR_DIRECTORIES];
+    struct nvmmu_spot spot;
+
+    if (__builtin_expect(leaf == c->leaf, 1)) {
+        nvmmu__translate_leaf(t, c->big, c->small, va, out);
+        return;
+    }
+    if (__builtin_expect(d->va != directory, 0)) {
+        const uint64_t *table = pd0(&c->space, va, &spot);
+
+        if (!table) {
+            nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
+            return;
+        }
+        *d = (struct nvmmu_cursor_directory){directory, table};
+    }
+    nvmmu_spot_at_pd0(t, &c->space, d->table, va, &spot);
+    if (!spot.leaf) {
+        nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
+        return;
+    }
+    c->leaf = leaf;
+    c->big = spot.big;
+    c->small = spot.small;
+    nvmmu__translate_leaf(t, c->big, c->small, va, out);
 }
 
 #endif

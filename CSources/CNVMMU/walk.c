@@ -117,3 +117,21 @@ void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_tran
 {
     s->format->translate(s, va, out);
 }
+
+void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s)
+{
+    c->space = *s;
+    nvmmu_cursor_forget(c);
+}
+
+void nvmmu_cursor_forget(struct nvmmu_cursor *c)
+{
+    c->leaf = ~0ull;
+    for (unsigned i = 0; i < NVMMU_CURSOR_DIRECTORIES; i++)
+        c->directory[i] = (struct nvmmu_cursor_directory){~0ull, NULL};
+}
+
+void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
+{
+    c->space.format->cursor_translate(c, va, out);
+}

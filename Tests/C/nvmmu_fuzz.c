@@ -10,6 +10,7 @@ struct world {
     uint64_t rng;
     struct nvmmu_window window[WINDOWS];
     struct nvmmu_space space;
+    struct nvmmu_cursor cursor;
 };
 
 static void world_init(struct world *w, uint64_t seed, const char *format)
@@ -69,7 +70,7 @@ static uint64_t word(struct world *w)
 
 static void require_agreement(struct world *w, uint64_t va)
 {
-    struct nvmmu_translation t;
+    struct nvmmu_translation t, u;
     struct nvmmu_extents it;
     struct nvmmu_extent e;
     struct nvmmu_walk k;
@@ -80,6 +81,9 @@ static void require_agreement(struct world *w, uint64_t va)
     REQUIRE(k.step_count <= NVMMU_STEPS_MAX, "steps");
     REQUIRE(k.state == t.state && (k.state != NVMMU_MAPPED || (k.pa == t.pa && k.shift == t.shift)),
             "va 0x%" PRIx64 ": walk %d 0x%" PRIx64 ", translate %d 0x%" PRIx64, va, k.state, k.pa, t.state, t.pa);
+    nvmmu_cursor_translate(&w->cursor, va, &u);
+    REQUIRE(u.state == t.state && u.pa == t.pa && u.limit == t.limit && u.word == t.word && u.fault == t.fault,
+            "va 0x%" PRIx64 ": cursor", va);
 
     nvmmu_extents_init(&it, &w->space, va, 1ull << 28);
     for (unsigned n = 0; n < 20 && nvmmu_extents_next(&it, &e); n++) {
@@ -103,6 +107,7 @@ static void random_words(const char *format, uint64_t seed, unsigned rounds)
             for (uint64_t k = 0; k < w.window[i].size / 8; k++)
                 ((uint64_t *)w.window[i].cpu)[k] = word(&w);
         w.space.root = below(&w.rng, 4) ? MiB + below(&w.rng, 4) * 4096 : rnd(&w.rng) & 0x3ffff8;
+        nvmmu_cursor_init(&w.cursor, &w.space);
         for (unsigned n = 0; n < 200; n++)
             require_agreement(&w, rnd(&w.rng) >> (15 + below(&w.rng, 20)));
         require_agreement(&w, ~0ull);
@@ -119,6 +124,7 @@ static void directories_that_point_at_themselves(void)
     world_init(&w, 1, "tu102");
     for (unsigned k = 0; k < 512; k++)
         ((uint64_t *)w.window[0].cpu)[k] = MiB >> 4 | 2;
+    nvmmu_cursor_init(&w.cursor, &w.space);
     for (unsigned n = 0; n < 100; n++)
         require_agreement(&w, rnd(&w.rng) >> 15);
     world_end(&w);
@@ -138,6 +144,7 @@ static void tables_at_the_edge_of_a_window(void)
     ((uint64_t *)w.window[0].cpu)[0] = (2 * MiB + 4096) >> 4 | 4; /* 256 bytes are left there */
     nvmmu_walk(&w.space, 0, &k);
     REQUIRE(k.state == NVMMU_UNMAPPED && k.fault == NVMMU_FAULT_PDE && k.step_count == 1, "reaches out of the window");
+    nvmmu_cursor_init(&w.cursor, &w.space);
     require_agreement(&w, 0);
     world_end(&w);
 }

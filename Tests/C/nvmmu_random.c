@@ -48,6 +48,9 @@ struct test {
     struct range sparse[256];
     unsigned sparse_count;
     uint64_t ops, refused, failed;
+    struct nvmmu_cursor cursor; /* forgets at every flush, and only then */
+    unsigned forgotten;         /* flushes at that time */
+    bool in_batch;
 };
 
 /* ---- the model ----------------------------------------------------------------------------------------------- */
@@ -144,7 +147,13 @@ static void require_page(struct test *t, const struct region *r, uint32_t page, 
     enum nvmmu_state state = u ? NVMMU_MAPPED : r->sparse[page] ? NVMMU_SPARSE : NVMMU_UNMAPPED;
 
     nvmmu_walk(&s, va, &w);
-    nvmmu_translate(&s, va, &tr);
+    if (t->bank->flushes != t->forgotten)
+        nvmmu_cursor_init(&t->cursor, &s);
+    t->forgotten = t->bank->flushes;
+    if (offset & 1 || t->in_batch) /* a flush may be due */
+        nvmmu_translate(&s, va, &tr);
+    else
+        nvmmu_cursor_translate(&t->cursor, va, &tr);
     REQUIRE(w.state == state && tr.state == state, "op %" PRIu64 " va 0x%" PRIx64 ": model %d, walk %d, translate %d",
             t->ops, va, state, w.state, tr.state);
     if (u) {
@@ -506,6 +515,7 @@ static void run(const char *format, uint64_t seed, uint64_t ops)
     t->format = nvmmu_format_find(format);
     t->tegra = !strcmp(format, "gp10b");
     t->vmm = vmm_new(t->bank, format);
+    t->forgotten = ~0u;
     for (unsigned i = 0; i < REGIONS; i++)
         t->region[i].base = bases[i];
 
@@ -514,6 +524,7 @@ static void run(const char *format, uint64_t seed, uint64_t ops)
 
         if (i % 64 == 0)
             nvmmu_vmm_begin(t->vmm);
+        t->in_batch = i % 64 < 9;
         do_something(t);
         if (i % 64 == 9)
             nvmmu_vmm_end(t->vmm);

@@ -120,7 +120,8 @@ struct nvmmu_pde {
 int nvmmu_pte_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pte *pte,
                      uint64_t out[2]);
 /* Encodes a directory entry. `big` is the LPT at PD0 (elsewhere NULL), `next` the SPT or the next directory; NULL
- * or not present: none. -EINVAL: not a directory level, or an address that does not fit. */
+ * or not present: none; not present but vol: sparse. -EINVAL: not a directory level, or an address that does not
+ * fit. */
 int nvmmu_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
                      const struct nvmmu_pde *next, uint64_t out[2]);
 
@@ -158,7 +159,7 @@ size_t nvmmu_entry_fields(const struct nvmmu_format *f, enum nvmmu_level level, 
 
 /* ---- memory and spaces -------------------------------------------------------------------------------- */
 
-/* Memory the GPU addresses [base, base + size) of an aperture stand for. `cpu` is 8-byte aligned. */
+/* Memory the GPU addresses [base, base + size) of an aperture stand for. `base` and `cpu` are multiples of 8. */
 struct nvmmu_window {
     uint64_t base, size;
     void *cpu;
@@ -226,6 +227,26 @@ struct nvmmu_translation {
     bool ro, priv;
 };
 void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
+
+/*
+ * The same for many addresses: remembers tables, as a TLB does, and must forget them when one would (the flush hook of
+ * a vmm). Entries themselves are read every time. Embeddable; one user at a time; no clean-up.
+ */
+#define NVMMU_CURSOR_DIRECTORIES 32
+struct nvmmu_cursor {
+    struct nvmmu_space space;
+    uint64_t leaf; /* private, as all that follows */
+    const uint64_t *big, *small;
+    struct nvmmu_cursor_directory {
+        uint64_t va;
+        const uint64_t *table;
+    } directory[NVMMU_CURSOR_DIRECTORIES];
+};
+void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s);
+/* Tables may have changed. */
+void nvmmu_cursor_forget(struct nvmmu_cursor *c);
+/* Answers as nvmmu_translate(). */
+void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
 
 /*
  * Iteration over [va, va + size) as extents: neighbouring pages that are physically contiguous and equal in

@@ -127,7 +127,8 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *map);
 int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, bool sparse);
 
 /*
- * Makes [va, va + size) sparse with the largest pages that fit, or undoes exactly that. -EINVAL: the format has no
+ * Makes [va, va + size) sparse with the largest pages that fit, or undoes exactly that. Pages mapped in the range
+ * stay until they are unmapped, and its entries then become sparse, whatever unmap says (UNMAP-THEN-SPARSE). -EINVAL: the format has no
  * sparse pages, size is not a multiple of 4 KiB, it overlaps a sparse range (SPARSE-OVERLAP), or (ref false) no
  * sparse range has these bounds. -ENOMEM.
  */

@@ -1,0 +1,87 @@
+/*
+ * The functions of struct nvmmu_stores over vectors of LANES words for the instruction set ISA, NAMED(what) by their
+ * name. Included by store.c once for each set; takes the three macros with it.
+ */
+
+typedef uint64_t NAMED(lanes) __attribute__((vector_size(8 * LANES)));
+typedef uint64_t NAMED(memory) __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
+
+__attribute__((target(ISA))) static void NAMED(fill)(uint64_t *at, size_t n, uint64_t word)
+{
+    const NAMED(lanes) w = (NAMED(lanes)){0} + word;
+    size_t i = 0;
+
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        *(NAMED(memory) *)&at[i] = w;
+        *(NAMED(memory) *)&at[i + LANES] = w;
+    }
+    fill_plain(at + i, n - i, word);
+}
+
+__attribute__((target(ISA))) static void NAMED(ramp)(uint64_t *at, size_t n, uint64_t word, uint64_t step)
+{
+    NAMED(lanes) a = {0}, b;
+    size_t i = 0;
+
+    for (unsigned k = 0; k < LANES; k++)
+        a[k] = word + k * step;
+    b = a + LANES * step;
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        *(NAMED(memory) *)&at[i] = a;
+        *(NAMED(memory) *)&at[i + LANES] = b;
+        a += 2 * LANES * step;
+        b += 2 * LANES * step;
+    }
+    ramp_plain(at + i, n - i, word + i * step, step);
+}
+
+__attribute__((target(ISA))) static void NAMED(list)(uint64_t *at, size_t n, uint64_t word, const uint64_t *address,
+                                                     unsigned shift)
+{
+    size_t i = 0;
+
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        *(NAMED(memory) *)&at[i] = *(const NAMED(memory) *)&address[i] >> shift | word;
+        *(NAMED(memory) *)&at[i + LANES] = *(const NAMED(memory) *)&address[i + LANES] >> shift | word;
+    }
+    list_plain(at + i, n - i, word, address + i, shift);
+}
+
+__attribute__((target(ISA))) static void NAMED(ramp_pairs)(uint64_t *at, size_t n, uint64_t word, uint64_t step)
+{
+    NAMED(lanes) w = {0}, add = {0};
+    size_t i = 0;
+
+    for (unsigned k = 0; k < LANES; k += 2) {
+        w[k] = word + k / 2 * step;
+        add[k] = LANES / 2 * step;
+    }
+    for (; i + LANES / 2 <= n; i += LANES / 2) {
+        *(NAMED(memory) *)&at[2 * i] = w;
+        w += add;
+    }
+    ramp_pairs_plain(at + 2 * i, n - i, word + i * step, step);
+}
+
+__attribute__((target(ISA))) static uint64_t NAMED(any)(const uint64_t *value, size_t n)
+{
+    NAMED(lanes) a = {0}, b = {0};
+    uint64_t all;
+    size_t i = 0;
+
+    for (; i + 2 * LANES <= n; i += 2 * LANES) {
+        a |= *(const NAMED(memory) *)&value[i];
+        b |= *(const NAMED(memory) *)&value[i + LANES];
+    }
+    all = any_plain(value + i, n - i);
+    a |= b;
+    for (unsigned k = 0; k < LANES; k++)
+        all |= a[k];
+    return all;
+}
+
+static const struct nvmmu_stores NAMED(stores) = {NAMED(fill), NAMED(ramp), NAMED(list), NAMED(ramp_pairs), NAMED(any)};
+
+#undef ISA
+#undef LANES
+#undef NAMED
