@@ -131,11 +131,10 @@ static void tables_are_freed_after_the_flush_that_follows_their_unlinking(void)
 
 static void require_complete(struct bank *b, const struct nvmmu_pde *to, enum nvmmu_level level)
 {
-    const uint64_t *word = b->memory + (to->addr - BANK_BASE) / 8;
     unsigned words = level == NVMMU_LPT ? 32 : 512;
 
     for (unsigned i = 0; to->present && i < words; i++)
-        REQUIRE(word[i] != POISON, "an entry points at a table whose word %u was never written", i);
+        REQUIRE(b->memory[(to->addr - BANK_BASE) / 8 + i] != POISON, "an entry points at a table whose word %u was never written", i);
 }
 
 /* Looks at what the written entry points at. The level of a table is not known here: only PD0's are asked. */
