@@ -2,7 +2,7 @@
  * Page tables (Turing format): map, the whole life of a mapping, translation, extents. Each row stands beside a
  * limit measured in the same rounds: storing, or reading, the same bytes in a plain loop.
  *
- *   cc -O2 -std=c17 -I CSources/CGPUVMBase/include -I CSources/CNVMMU/include bench/mmu.c (and the sources of CNVMMU)
+ *   cc -O2 -std=gnu17 -I CSources/CGPUVMBase/include -I CSources/CNVMMU/include bench/mmu.c (and the sources of CNVMMU)
  */
 #include <stdio.h>
 #include <stdlib.h>
