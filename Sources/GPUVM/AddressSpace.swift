@@ -111,14 +111,12 @@ extension AddressSpace {
 
     /// Calls `body` for every mapping that intersects `[addr, addr + range)`, ascending, the reserved one included;
     /// 0, 0 is the whole space. `body` gets no access to the space, so nothing changes meanwhile.
-    public func forEach<E: Error>(
-        _ addr: UInt64 = 0, _ range: UInt64 = 0, _ body: (Mapping) throws(E) -> Void
-    ) throws(E) {
+    public func forEach(_ addr: UInt64 = 0, _ range: UInt64 = 0, _ body: (Mapping) -> Void) {
         var it = gpuvm_iter()
         var m = gpuvm_mapping()
         gpuvm_iter_init(&it, vm, addr, range)
         while gpuvm_iter_next(&it, &m) {
-            try body(Mapping(m))
+            body(Mapping(m))
         }
     }
 }

@@ -45,9 +45,9 @@ public struct OperationList: ~Copyable {
         return Operation(ops.op[index])
     }
 
-    public func forEach<E: Error>(_ body: (Operation) throws(E) -> Void) throws(E) {
+    public func forEach(_ body: (Operation) -> Void) {
         for i in 0..<count {
-            try body(self[i])
+            body(self[i])
         }
     }
 

@@ -263,15 +263,13 @@ extension PageTables {
     }
 
     /// Calls `body` with extents that cover `[va, va + size)` exactly, ascending.
-    public func forEachExtent<E: Error>(
-        _ va: UInt64, _ size: UInt64, _ body: (Extent) throws(E) -> Void
-    ) throws(E) {
+    public func forEachExtent(_ va: UInt64, _ size: UInt64, _ body: (Extent) -> Void) {
         var space = nvmmu_vmm_space(vmm)
         var it = nvmmu_extents()
         var extent = nvmmu_extent()
         nvmmu_extents_init(&it, &space, va, size)
         while nvmmu_extents_next(&it, &extent) {
-            try body(Extent(extent))
+            body(Extent(extent))
         }
     }
 
