@@ -147,6 +147,8 @@ static int check_records(struct walk *w)
             return broken(w, "list of free records broken at %u", va);
     if (freed)
         return broken(w, "%zu free records lost", freed);
+    if (vm->records.spare != vm->records.freed_count + ((vm->records.segments << SEG_SHIFT) - vm->records.bump))
+        return broken(w, "%zu spare records noted", vm->records.spare);
     size_t slots = vm->held_bump - vm->victims;
     for (uint32_t s = vm->held_freed; s; s = (uint32_t)vm->held[s - 1].addr)
         if (!slots--)

@@ -14,6 +14,8 @@ TARGET static struct cell DESCEND(const struct gpuvm *vm, uint64_t key)
         node = inner->child[at];
     }
     c.leaf = (struct leaf *)(uintptr_t)node;
+    if (vm->height >= WARM_HEIGHT)
+        gpuvm__fetch(node, sizeof *c.leaf);
     c.at = COUNT32(c.leaf->start, key);
     return c;
 }

@@ -9,12 +9,28 @@
  * by reverting the list.
  */
 #include "step.h"
+#include "warm.h"
 
 #include <errno.h>
 #include <limits.h>
 
+enum { SPLIT_KEYS = 2, MADVISE_KEYS = 4 }; /* new starts that a request makes at most */
+
+/* What one call of gpuvm_exec works on. */
+struct exec {
+    struct gpuvm *vm;
+    struct gpuvm_ops *ops; /* NULL: no ops wanted */
+    bool reserved;         /* the nodes for all requests are there */
+};
+
+/* Nodes for `keys` new starts: a batch has them, a single request asks for them when it finds that it needs any. */
+static int nodes(const struct exec *x, size_t keys)
+{
+    return x->reserved ? 0 : gpuvm__tree_reserve(x->vm, keys);
+}
+
 /* Room for the ops of `cuts` victims and a map, and for holding the victims. */
-static int room(struct gpuvm *vm, struct gpuvm_ops *ops, size_t cuts)
+static inline int room(struct gpuvm *vm, struct gpuvm_ops *ops, size_t cuts)
 {
     if (!ops)
         return 0;
@@ -23,22 +39,35 @@ static int room(struct gpuvm *vm, struct gpuvm_ops *ops, size_t cuts)
 }
 
 /* Where the next op is written: into the list, or nowhere to stay. */
-static struct gpuvm_op *slot(struct gpuvm_ops *ops, struct gpuvm_op *none)
+static inline struct gpuvm_op *slot(struct gpuvm_ops *ops, struct gpuvm_op *none)
 {
     return ops ? &ops->op[ops->count++] : none;
 }
 
-/* Cuts the entry of a leaf: its op is written and the records change, the leaf does not. */
-static struct gpuvm_op *cut(struct gpuvm *vm, const struct gpuvm_req *q, const struct leaf *leaf, unsigned at,
-                            struct gpuvm_ops *ops, struct gpuvm_op *none)
+/* What is left of a run of victims. */
+struct rest {
+    gpuvm_va prev, next;
+    uint64_t next_end;
+};
+
+/* Cuts the entries [at, to) of a leaf: their ops are written and the records change, the leaf does not. */
+__attribute__((always_inline)) static inline void cut(struct gpuvm *vm, const struct gpuvm_req *q, const struct leaf *leaf, unsigned at, unsigned to,
+                       struct gpuvm_ops *ops, struct rest *rest)
 {
-    struct gpuvm_op *op = slot(ops, none);
-    gpuvm__cut(q, leaf->start[at], leaf->end[at], leaf->va[at], gpuvm__record(vm, leaf->va[at]), op);
-    gpuvm__step_cut(vm, op, ops);
-    return op;
+    for (unsigned i = at; i < to; i++) {
+        struct gpuvm_op none, *op = slot(ops, &none);
+        gpuvm__cut(q, leaf->start[i], leaf->end[i], leaf->va[i], gpuvm__record(vm, leaf->va[i]), op);
+        gpuvm__step_cut(vm, op, ops);
+        if (op->prev_range)
+            rest->prev = op->prev;
+        if (op->next_range) {
+            rest->next = op->next;
+            rest->next_end = leaf->end[i];
+        }
+    }
 }
 
-static gpuvm_va map(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+static inline gpuvm_va map(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
 {
     struct gpuvm_op none, *op = slot(ops, &none);
     *op = gpuvm__map_op(q);
@@ -54,50 +83,58 @@ static unsigned run_end(const struct leaf *leaf, unsigned at, uint64_t end)
     return at;
 }
 
-/* A request over several leaves, leaf by leaf. */
-static int exec_long(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+/* Takes the victims [at, to) out of a leaf; a front piece stays in its victim's place. */
+static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *leaf, unsigned at, unsigned to,
+                     struct gpuvm_ops *ops, struct rest *rest)
 {
-    uint64_t end = q->addr + q->range, next_end = 0;
-    gpuvm_va next = GPUVM_VA_NONE;
-    int done = 0;
-    for (uint64_t cursor = q->addr;;) {
+    static const struct splice nothing;
+    uint64_t key = leaf->start[at];
+    rest->prev = GPUVM_VA_NONE;
+    if (ops)
+        cut(vm, q, leaf, at, to, ops, rest);
+    else
+        cut(vm, q, leaf, at, to, NULL, rest);
+    if (rest->prev) {
+        leaf->end[at] = q->addr;
+        leaf->va[at++] = rest->prev;
+    }
+    vm->isa.leaf_splice(leaf, at, to - at, &nothing);
+    vm->entries -= to - at;
+    vm->version++;
+    gpuvm__tree_settle(vm, leaf, key);
+}
+
+/* A request over several leaves, leaf by leaf. */
+static int exec_long(const struct exec *x, const struct gpuvm_req *q)
+{
+    struct gpuvm *vm = x->vm;
+    uint64_t end = q->addr + q->range;
+    struct rest rest = {0};
+    int done = 0, rc = nodes(x, SPLIT_KEYS);
+    for (uint64_t cursor = q->addr; !rc;) {
         struct place p = gpuvm__lower(vm, cursor);
         if (!p.leaf || p.leaf->start[p.at] >= end)
             break;
-        struct leaf *leaf = (struct leaf *)(uintptr_t)p.leaf;
-        unsigned to = run_end(leaf, p.at, end), front = 0;
-        int rc = room(vm, ops, to - p.at);
+        unsigned to = run_end(p.leaf, p.at, end);
+        rc = room(vm, x->ops, to - p.at);
         if (rc)
-            return rc;
-        uint64_t key = leaf->start[p.at];
-        cursor = leaf->end[to - 1];
-        for (unsigned i = p.at; i < to; i++) {
-            struct gpuvm_op none, *op = cut(vm, q, leaf, i, ops, &none);
-            if (op->prev_range) {
-                leaf->end[i] = q->addr;
-                leaf->va[i] = op->prev;
-                front = 1;
-            }
-            next = op->next;
-        }
-        next_end = cursor;
-        const struct splice nothing = {0};
-        vm->isa.leaf_splice(leaf, p.at + front, to - p.at - front, &nothing);
-        vm->entries -= to - p.at - front;
-        vm->version++;
+            break;
+        cursor = p.leaf->end[to - 1];
+        take_out(vm, q, (struct leaf *)(uintptr_t)p.leaf, p.at, to, x->ops, &rest);
         done += (int)(to - p.at);
-        gpuvm__tree_settle(vm, leaf, key);
     }
+    if (rc)
+        return rc;
     if (q->kind == GPUVM_REQ_MAP) {
-        gpuvm__tree_insert(vm, q->addr, end, map(vm, q, ops));
+        gpuvm__tree_insert(vm, q->addr, end, map(vm, q, x->ops));
         done++;
     }
-    if (next)
-        gpuvm__tree_insert(vm, end, next_end, next);
+    if (rest.next)
+        gpuvm__tree_insert(vm, end, rest.next_end, rest.next);
     return done;
 }
 
-static void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va va)
+static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va va)
 {
     s->start[s->count] = start;
     s->end[s->count] = end;
@@ -105,31 +142,48 @@ static void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va va)
     s->count++;
 }
 
-/* Replaces the run [at, to) of a cell's leaf. */
-static int exec_run(struct gpuvm *vm, const struct gpuvm_req *q, const struct cell *c, unsigned at, unsigned to,
-                    struct gpuvm_ops *ops)
+/* What replaces the run [at, to) of a leaf: records and ops of it. Compiled with and without a list. */
+__attribute__((always_inline)) static inline void replace(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *leaf,
+                                                          unsigned at, unsigned to, struct gpuvm_ops *ops,
+                                                          struct splice *s)
 {
-    int rc = room(vm, ops, to - at);
+    uint64_t end = q->addr + q->range;
+    struct rest rest = {0};
+    cut(vm, q, leaf, at, to, ops, &rest);
+    if (rest.prev)
+        put(s, leaf->start[at], q->addr, rest.prev);
+    if (q->kind == GPUVM_REQ_MAP)
+        put(s, q->addr, end, map(vm, q, ops));
+    if (rest.next)
+        put(s, end, rest.next_end, rest.next);
+}
+
+/* Replaces the run [at, to) of a cell's leaf. */
+static int exec_run(const struct exec *x, const struct gpuvm_req *q, const struct cell *c, unsigned at, unsigned to)
+{
+    struct gpuvm *vm = x->vm;
+    struct leaf *leaf = c->leaf;
+    int rc = room(vm, x->ops, to - at);
     if (rc)
         return rc;
-    struct leaf *leaf = c->leaf;
-    uint64_t end = q->addr + q->range;
-    struct splice s = {0};
-    gpuvm_va next = GPUVM_VA_NONE;
-    for (unsigned i = at; i < to; i++) {
-        struct gpuvm_op none, *op = cut(vm, q, leaf, i, ops, &none);
-        if (op->prev_range)
-            put(&s, op->addr, q->addr, op->prev);
-        next = op->next;
+    if (to - at > 1 && vm->height >= WARM_HEIGHT) {
+        for (unsigned i = at; i < to; i++)
+            gpuvm__fetch_record(vm, leaf->va[i]);
+        for (unsigned i = at; i < to; i++)
+            gpuvm__fetch_neighbours(vm, leaf->va[i]);
     }
-    if (q->kind == GPUVM_REQ_MAP)
-        put(&s, q->addr, end, map(vm, q, ops));
-    if (next)
-        put(&s, end, leaf->end[to - 1], next);
+    struct splice s = {0};
+    uint64_t key = leaf->start[at < LEAF_MAX ? at : 0];
+    if (x->ops)
+        replace(vm, q, leaf, at, to, x->ops, &s);
+    else
+        replace(vm, q, leaf, at, to, NULL, &s);
     if (to == at && !s.count)
         return 0;
-    uint64_t key = to > at ? leaf->start[at] : q->addr;
-    vm->isa.leaf_splice(leaf, at, to - at, &s);
+    if (at == leaf->count)
+        gpuvm__leaf_append(leaf, s.start[0], s.end[0], s.va[0]);
+    else
+        vm->isa.leaf_splice(leaf, at, to - at, &s);
     vm->recent = *c;
     vm->entries += s.count;
     vm->entries -= to - at;
@@ -139,72 +193,86 @@ static int exec_run(struct gpuvm *vm, const struct gpuvm_req *q, const struct ce
     return (int)(to - at) + (q->kind == GPUVM_REQ_MAP);
 }
 
-/* MAP and UNMAP. */
-static int exec_split(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+/* The entry before the cell's first reaches into the cell up to beyond `addr`. */
+static bool reached_from_before(const struct leaf *leaf, uint64_t addr)
 {
+    const struct leaf *before = gpuvm__leaf_before(leaf);
+    return before && before->end[before->count - 1] > addr;
+}
+
+static bool reaches_behind(const struct leaf *leaf, uint64_t end)
+{
+    const struct leaf *behind = gpuvm__leaf_after(leaf);
+    return behind && behind->start[0] < end;
+}
+
+/* MAP and UNMAP. */
+static int exec_split(const struct exec *x, const struct gpuvm_req *q)
+{
+    struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
     for (;;) {
         struct cell c = gpuvm__cell(vm, q->addr);
-        const struct leaf *leaf = c.leaf, *beside = NULL;
+        const struct leaf *leaf = c.leaf;
         unsigned at = c.at;
         if (at)
             at -= leaf->end[at - 1] > q->addr;
-        else if ((beside = gpuvm__leaf_before(leaf)) && beside->end[beside->count - 1] > q->addr)
-            return exec_long(vm, q, ops);
+        else if (reached_from_before(leaf, q->addr))
+            return exec_long(x, q);
         unsigned to = run_end(leaf, at, end);
         bool front = to > at && leaf->start[at] < q->addr, back = to > at && leaf->end[to - 1] > end;
-        if (back && end >= c.hi)
-            return exec_long(vm, q, ops);
-        if (to == leaf->count && end > c.hi && (beside = gpuvm__leaf_after(leaf)) && beside->start[0] < end)
-            return exec_long(vm, q, ops);
+        if ((back && end >= c.hi) || (to == leaf->count && end > c.hi && reaches_behind(leaf, end)))
+            return exec_long(x, q);
         unsigned add = (unsigned)front + back + (q->kind == GPUVM_REQ_MAP);
         if (leaf->count - (to - at) + add <= LEAF_MAX)
-            return exec_run(vm, q, &c, at, to, ops);
+            return exec_run(x, q, &c, at, to);
+        int rc = nodes(x, SPLIT_KEYS);
+        if (rc)
+            return rc;
         gpuvm__tree_make_room(vm, c.leaf, q->addr, at, to - at);
     }
 }
 
 /* MADVISE: op by op. */
-static int exec_madvise(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+static int exec_madvise(const struct exec *x, const struct gpuvm_req *q)
 {
+    struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
     bool whole = false;
-    int done = 0;
-    for (uint64_t cursor = q->addr;;) {
+    int done = 0, rc = nodes(x, MADVISE_KEYS);
+    for (uint64_t cursor = q->addr; !rc;) {
         struct place p = gpuvm__lower(vm, cursor);
         if (!p.leaf || p.leaf->start[p.at] >= end)
             break;
-        int rc = room(vm, ops, 1);
+        rc = room(vm, x->ops, 1);
         if (rc)
-            return rc;
+            break;
         cursor = p.leaf->end[p.at];
         struct gpuvm_op op[CUT_MAX];
         unsigned n = gpuvm__cuts(q, p.leaf->start[p.at], cursor, p.leaf->va[p.at],
                                  gpuvm__record(vm, p.leaf->va[p.at]), op, &whole);
         for (unsigned i = 0; i < n; i++) {
-            gpuvm__apply(vm, &op[i], ops);
-            if (ops)
-                ops->op[ops->count++] = op[i];
+            gpuvm__apply(vm, &op[i], x->ops);
+            if (x->ops)
+                x->ops->op[x->ops->count++] = op[i];
         }
         done += (int)n;
     }
-    if (!whole)
-        return done;
-    int rc = room(vm, ops, 0);
-    if (rc)
-        return rc;
-    gpuvm__tree_insert(vm, q->addr, end, map(vm, q, ops));
+    rc = rc || !whole ? rc : room(vm, x->ops, 0);
+    if (rc || !whole)
+        return rc ? rc : done;
+    gpuvm__tree_insert(vm, q->addr, end, map(vm, q, x->ops));
     return done + 1;
 }
 
 /* Checks all requests and makes sure of what they need at most. */
-static int prepare(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, size_t *failed)
+static int prepare(struct exec *x, const struct gpuvm_req *reqs, size_t n, size_t *failed)
 {
     static const uint8_t records[] = {[GPUVM_REQ_MAP] = 3, [GPUVM_REQ_UNMAP] = 2, [GPUVM_REQ_MADVISE] = 5};
-    static const uint8_t keys[] = {[GPUVM_REQ_MAP] = 2, [GPUVM_REQ_UNMAP] = 1, [GPUVM_REQ_MADVISE] = 4};
+    static const uint8_t keys[] = {[GPUVM_REQ_MAP] = SPLIT_KEYS, [GPUVM_REQ_UNMAP] = SPLIT_KEYS, [GPUVM_REQ_MADVISE] = MADVISE_KEYS};
     size_t need_records = 0, need_keys = 0;
     for (size_t i = 0; i < n; i++) {
-        int rc = reqs[i].range ? gpuvm__req_check(vm, &reqs[i]) : -EINVAL;
+        int rc = reqs[i].range ? gpuvm__req_check(x->vm, &reqs[i]) : -EINVAL;
         if (rc) {
             *failed = i;
             return rc;
@@ -212,10 +280,14 @@ static int prepare(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, siz
         need_records += records[reqs[i].kind];
         need_keys += keys[reqs[i].kind];
     }
-    int rc = gpuvm__records_reserve(vm, need_records);
-    return rc ? rc : gpuvm__tree_reserve(vm, need_keys);
+    int rc = gpuvm__records_reserve(x->vm, need_records);
+    if (rc || n == 1)
+        return rc;
+    x->reserved = true;
+    return gpuvm__tree_reserve(x->vm, need_keys);
 }
 
+/* Gives back what a batch reserved and did not use. */
 static void trim(struct gpuvm *vm)
 {
     gpuvm__records_trim(vm);
@@ -225,15 +297,17 @@ static void trim(struct gpuvm *vm)
 
 int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
 {
-    size_t unused, from = ops ? ops->count : 0;
+    struct exec x = {.vm = vm, .ops = ops};
+    size_t unused, from = ops ? ops->count : 0, done = 0;
     failed = failed ? failed : &unused;
     *failed = 0;
     if (ops && (ops->applied ? ops->applied != vm : ops->count))
         return -EINVAL;
-    int rc = prepare(vm, reqs, n, failed);
-    size_t done = 0;
+    int rc = prepare(&x, reqs, n, failed);
     for (size_t i = 0; rc >= 0 && i < n; i++) {
-        rc = reqs[i].kind == GPUVM_REQ_MADVISE ? exec_madvise(vm, &reqs[i], ops) : exec_split(vm, &reqs[i], ops);
+        if (x.reserved && i % WARM_MOST == 0)
+            gpuvm__warm(vm, reqs + i, n - i);
+        rc = reqs[i].kind == GPUVM_REQ_MADVISE ? exec_madvise(&x, &reqs[i]) : exec_split(&x, &reqs[i]);
         if (rc < 0)
             *failed = i;
         else
@@ -243,7 +317,7 @@ int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct 
         ops->applied = vm;
     if (rc < 0 && ops)
         gpuvm_ops_revert(vm, ops, from);
-    if (n > 1)
+    if (x.reserved)
         trim(vm);
     return rc < 0 ? rc : done > INT_MAX ? INT_MAX : (int)done;
 }
@@ -254,16 +328,25 @@ int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, u
     int rc = range ? gpuvm__req_check(vm, &q) : -EINVAL;
     if (rc)
         return rc;
-    if (!gpuvm_interval_empty(vm, addr, range))
+    uint64_t end = addr + range;
+    struct cell c = gpuvm__cell(vm, addr);
+    const struct leaf *leaf = c.leaf;
+    bool taken = c.at ? leaf->end[c.at - 1] > addr : reached_from_before(leaf, addr);
+    if (c.at < leaf->count)
+        taken |= leaf->start[c.at] < end;
+    else if (end > c.hi)
+        taken |= reaches_behind(leaf, end);
+    if (taken)
         return -EEXIST;
     rc = gpuvm__records_reserve(vm, 1);
-    rc = rc ? rc : gpuvm__tree_reserve(vm, 1);
+    if (!rc && leaf->count == LEAF_MAX)
+        rc = gpuvm__tree_reserve(vm, 1);
     if (rc)
         return rc;
-    struct gpuvm_op op = gpuvm__map_op(&q);
-    gpuvm__apply(vm, &op, false);
+    gpuvm_va va = map(vm, &q, NULL);
+    gpuvm__tree_insert_at(vm, c, addr, end, va);
     if (out)
-        *out = op.va;
+        *out = va;
     return 0;
 }
 

@@ -7,6 +7,7 @@
  * lines: the search of the next request then reads them straight from the store buffer.
  */
 #include "isa.h"
+#include "warm.h"
 
 #define COUNT64(keys, key) gpuvm__count_le(keys, INNER_MAX, key)
 #define COUNT32(keys, key) gpuvm__count_le(keys, LEAF_MAX, key)
@@ -17,6 +18,11 @@
 static unsigned leaf_count_plain(const struct leaf *leaf, uint64_t key)
 {
     return gpuvm__count_le(leaf->start, LEAF_MAX, key);
+}
+
+static unsigned inner_count_plain(const struct inner *inner, uint64_t key)
+{
+    return gpuvm__count_le(inner->key, INNER_MAX, key);
 }
 
 static void leaf_splice_plain(struct leaf *leaf, unsigned at, unsigned remove, const struct splice *add)
@@ -67,6 +73,11 @@ AVX2 static unsigned leaf_count_avx2(const struct leaf *leaf, uint64_t key)
     return count_avx2(leaf->start, LEAF_MAX, key);
 }
 
+AVX2 static unsigned inner_count_avx2(const struct inner *inner, uint64_t key)
+{
+    return count_avx2(inner->key, INNER_MAX, key);
+}
+
 #define AVX512 __attribute__((target("avx512f,popcnt")))
 
 AVX512 static inline unsigned le8(const uint64_t *keys, __m512i k)
@@ -97,62 +108,96 @@ AVX512 static unsigned leaf_count_avx512(const struct leaf *leaf, uint64_t key)
     return count32_avx512(leaf->start, key);
 }
 
+AVX512 static unsigned inner_count_avx512(const struct inner *inner, uint64_t key)
+{
+    return count64_avx512(inner->key, key);
+}
+
 /*
- * Lane i of the result is array[i] before `at`, then the added values, then array[i - shift]; lanes from beyond the
- * array are `beyond`. |shift| < 8.
+ * The splice of one array: lane i of the result is array[i] where `kept`, one of `values` where `new`, and else
+ * array[i - shift]; lanes from beyond the array are `beyond`. |shift| < 8, so a shifted line comes from two. `grow`,
+ * the sign of the shift, is a constant where this is inlined.
  */
-AVX512 static inline void splice64(uint64_t *array, int at, int added, int shift, __m512i values, __m512i beyond)
+struct lanes {
+    int shift;
+    unsigned at;
+    uint64_t kept, new;
+};
+
+AVX512 __attribute__((always_inline)) static inline void splice64(uint64_t *array, const struct lanes *l, bool grow,
+                                                                  __m512i values, __m512i beyond)
 {
     const __m512i lane = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-    __m512i v[6] = {beyond, beyond, beyond, beyond, beyond, beyond};
-    for (int i = 0; i < 4; i++)
-        v[i + 1] = _mm512_load_si512(array + 8 * i);
-    const __m512i source = _mm512_sub_epi64(lane, _mm512_set1_epi64(shift));
+    const __m512i v[4] = {_mm512_load_si512(array), _mm512_load_si512(array + 8), _mm512_load_si512(array + 16),
+                          _mm512_load_si512(array + 24)};
+    __m512i source = _mm512_sub_epi64(lane, _mm512_set1_epi64(l->shift));
+    source = _mm512_and_si512(source, _mm512_set1_epi64(15));
+    values = _mm512_permutexvar_epi64(_mm512_sub_epi64(lane, _mm512_set1_epi64(l->at)), values);
     for (int i = 0; i < 4; i++) {
-        __m512i moved = shift < 0 ? _mm512_permutex2var_epi64(v[i + 1], source, v[i + 2])
-                                  : _mm512_permutex2var_epi64(v[i + 1], _mm512_and_si512(source, _mm512_set1_epi64(15)), v[i]);
-        __m512i nth = _mm512_sub_epi64(_mm512_add_epi64(lane, _mm512_set1_epi64(8 * i)), _mm512_set1_epi64(at));
-        __mmask8 kept = _mm512_cmplt_epi64_mask(nth, _mm512_setzero_si512());
-        __mmask8 new = _mm512_cmplt_epu64_mask(nth, _mm512_set1_epi64(added));
-        moved = _mm512_mask_mov_epi64(moved, kept, v[i + 1]);
-        moved = _mm512_mask_permutexvar_epi64(moved, new, nth, values);
-        _mm512_store_si512(array + 8 * i, moved);
+        __m512i beside = grow ? (i ? v[i - 1] : beyond) : (i < 3 ? v[i + 1] : beyond);
+        __m512i line = _mm512_permutex2var_epi64(v[i], source, beside);
+        line = _mm512_mask_mov_epi64(line, (__mmask8)(l->kept >> 8 * i), v[i]);
+        line = _mm512_mask_mov_epi64(line, (__mmask8)(l->new >> 8 * i), values);
+        _mm512_store_si512(array + 8 * i, line);
     }
 }
 
-AVX512 static inline void splice32(uint32_t *array, int at, int added, int shift, __m512i values)
+AVX512 __attribute__((always_inline)) static inline void splice32(uint32_t *array, const struct lanes *l, bool grow,
+                                                                  __m512i values)
 {
     const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i none = _mm512_setzero_si512();
-    __m512i v[4] = {none, _mm512_load_si512(array), _mm512_load_si512(array + 16), none};
-    const __m512i source = _mm512_sub_epi32(lane, _mm512_set1_epi32(shift));
+    const __m512i v[2] = {_mm512_load_si512(array), _mm512_load_si512(array + 16)};
+    __m512i source = _mm512_sub_epi32(lane, _mm512_set1_epi32(l->shift));
+    source = _mm512_and_si512(source, _mm512_set1_epi32(31));
+    values = _mm512_permutexvar_epi32(_mm512_sub_epi32(lane, _mm512_set1_epi32((int)l->at)), values);
     for (int i = 0; i < 2; i++) {
-        __m512i moved = shift < 0 ? _mm512_permutex2var_epi32(v[i + 1], source, v[i + 2])
-                                  : _mm512_permutex2var_epi32(v[i + 1], _mm512_and_si512(source, _mm512_set1_epi32(31)), v[i]);
-        __m512i nth = _mm512_sub_epi32(_mm512_add_epi32(lane, _mm512_set1_epi32(16 * i)), _mm512_set1_epi32(at));
-        __mmask16 kept = _mm512_cmplt_epi32_mask(nth, none);
-        __mmask16 new = _mm512_cmplt_epu32_mask(nth, _mm512_set1_epi32(added));
-        moved = _mm512_mask_mov_epi32(moved, kept, v[i + 1]);
-        moved = _mm512_mask_permutexvar_epi32(moved, new, nth, values);
-        _mm512_store_si512(array + 16 * i, moved);
+        __m512i line = _mm512_permutex2var_epi32(v[i], source, grow ? v[0] : v[1]);
+        line = _mm512_mask_mov_epi32(line, (__mmask16)(l->kept >> 16 * i), v[i]);
+        line = _mm512_mask_mov_epi32(line, (__mmask16)(l->new >> 16 * i), values);
+        _mm512_store_si512(array + 16 * i, line);
     }
+}
+
+/* Broadcasts, because a vector load of what was just stored word by word would wait. */
+AVX512 static inline __m512i three64(const uint64_t *x)
+{
+    __m512i v = _mm512_set1_epi64((int64_t)x[0]);
+    v = _mm512_mask_set1_epi64(v, 2, (int64_t)x[1]);
+    return _mm512_mask_set1_epi64(v, 4, (int64_t)x[2]);
+}
+
+AVX512 static inline __m512i three32(const uint32_t *x)
+{
+    __m512i v = _mm512_set1_epi32((int)x[0]);
+    v = _mm512_mask_set1_epi32(v, 2, (int)x[1]);
+    return _mm512_mask_set1_epi32(v, 4, (int)x[2]);
+}
+
+AVX512 __attribute__((always_inline)) static inline void splice(struct leaf *leaf, const struct lanes *l, bool grow,
+                                                                const struct splice *add)
+{
+    splice64(leaf->start, l, grow, three64(add->start), _mm512_set1_epi64(-1));
+    splice64(leaf->end, l, grow, three64(add->end), _mm512_setzero_si512());
+    splice32(leaf->va, l, grow, three32(add->va));
 }
 
 AVX512 static void leaf_splice_avx512(struct leaf *leaf, unsigned at, unsigned remove, const struct splice *add)
 {
-    int shift = (int)add->count - (int)remove;
-    if (shift <= -8) {
+    struct lanes l = {
+        .shift = (int)add->count - (int)remove,
+        .at = at,
+        .kept = (UINT64_C(1) << at) - 1,
+        .new = ((UINT64_C(1) << add->count) - 1) << at,
+    };
+    if (l.shift <= -8) {
         leaf_splice_plain(leaf, at, remove, add);
         return;
     }
-    const __m512i none = _mm512_set1_epi64(-1);
-    __m512i start = _mm512_set_epi64(0, 0, 0, 0, 0, (int64_t)add->start[2], (int64_t)add->start[1], (int64_t)add->start[0]);
-    __m512i end = _mm512_set_epi64(0, 0, 0, 0, 0, (int64_t)add->end[2], (int64_t)add->end[1], (int64_t)add->end[0]);
-    __m512i va = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (int)add->va[2], (int)add->va[1], (int)add->va[0]);
-    splice64(leaf->start, (int)at, (int)add->count, shift, start, none);
-    splice64(leaf->end, (int)at, (int)add->count, shift, end, none);
-    splice32(leaf->va, (int)at, (int)add->count, shift, va);
-    leaf->count = (uint32_t)((int)leaf->count + shift);
+    leaf->count = (uint32_t)((int)leaf->count + l.shift);
+    if (l.shift < 0)
+        splice(leaf, &l, false, add);
+    else
+        splice(leaf, &l, true, add);
 }
 #endif
 
@@ -160,10 +205,10 @@ struct isa gpuvm__isa(enum isa_level most)
 {
 #if defined(__x86_64__)
     if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512f"))
-        return (struct isa){descend_avx512, leaf_count_avx512, leaf_splice_avx512};
+        return (struct isa){descend_avx512, leaf_count_avx512, inner_count_avx512, leaf_splice_avx512};
     if (most >= ISA_AVX2 && __builtin_cpu_supports("avx2"))
-        return (struct isa){descend_avx2, leaf_count_avx2, leaf_splice_plain};
+        return (struct isa){descend_avx2, leaf_count_avx2, inner_count_avx2, leaf_splice_plain};
 #endif
     (void)most;
-    return (struct isa){descend_plain, leaf_count_plain, leaf_splice_plain};
+    return (struct isa){descend_plain, leaf_count_plain, inner_count_plain, leaf_splice_plain};
 }

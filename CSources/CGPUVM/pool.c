@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-enum { HUGE_BYTES = 2 << 20, LEAST_NODES = 2 };
+enum { HUGE_BYTES = 2 << 20, LEAST_NODES = 2, SPARE_NODES = 32 };
 
 void gpuvm__pool_init(struct pool *p, size_t node_size)
 {
@@ -64,7 +64,7 @@ void gpuvm__pool_trim(struct gpuvm *vm, struct pool *p)
     while (p->fresh) {
         struct pool_chunk *c = p->fresh;
         size_t used = p->total - p->spare;
-        if (p->spare - c->nodes < used / 8 + LEAST_NODES)
+        if (p->spare - c->nodes < used / 8 + SPARE_NODES)
             return;
         p->fresh = c->next;
         p->spare -= c->nodes;

@@ -21,7 +21,7 @@ int gpuvm__records_init(struct gpuvm *vm, uint32_t user_size)
     struct records *rs = &vm->records;
     rs->user_size = (user_size + 7) & ~(size_t)7;
     rs->bump = GPUVM_VA_KERNEL + 1;
-    int rc = gpuvm__records_reserve(vm, 1);
+    int rc = gpuvm__records_grow(vm, 1);
     if (rc)
         return rc;
     gpuvm__record(vm, GPUVM_VA_KERNEL)->bo = REC_FREE;
@@ -91,14 +91,14 @@ static int grow(struct gpuvm *vm)
         if (user)
             rs->user[at + i] = user + i * SEG_RECORDS * rs->user_size;
     }
+    rs->spare += records - (at ? 0 : rs->bump);
     rs->segments += n;
     return 0;
 }
 
-int gpuvm__records_reserve(struct gpuvm *vm, size_t n)
+int gpuvm__records_grow(struct gpuvm *vm, size_t n)
 {
-    struct records *rs = &vm->records;
-    while (rs->freed_count + ((rs->segments << SEG_SHIFT) - rs->bump * (rs->segments != 0)) < n) {
+    while (vm->records.spare < n) {
         int rc = grow(vm);
         if (rc)
             return rc;
@@ -109,14 +109,18 @@ int gpuvm__records_reserve(struct gpuvm *vm, size_t n)
 void gpuvm__records_trim(struct gpuvm *vm)
 {
     struct records *rs = &vm->records;
-    size_t at = 0, keep = 0;
+    size_t at = 0, keep = 0, room = rs->segments << SEG_SHIFT;
+    if (room - rs->bump < room / 4)
+        return;
     for (; at < rs->segments && at << SEG_SHIFT < rs->bump; at += step(at))
         ;
     keep = at + step(at); /* one allocation in hand */
     for (at = keep; at < rs->segments; at += step(at))
         free_segments(vm, at);
-    if (rs->segments > keep)
+    if (rs->segments > keep) {
+        rs->spare -= (rs->segments - keep) << SEG_SHIFT;
         rs->segments = keep;
+    }
 }
 
 int gpuvm__held_reserve(struct gpuvm *vm, size_t n)

@@ -26,6 +26,7 @@ struct record {
 };
 
 struct records {
+    size_t spare;           /* ids that can be had without allocating */
     struct record **rec; /* [segments] */
     char **user;         /* [segments]; NULL without caller data */
     size_t segments, table; /* segments there, room in the two tables */
@@ -43,8 +44,8 @@ struct held {
 
 int gpuvm__records_init(struct gpuvm *vm, uint32_t user_size);
 void gpuvm__records_fini(struct gpuvm *vm);
-/* Makes sure of `n` ids. -ENOMEM. */
-int gpuvm__records_reserve(struct gpuvm *vm, size_t n);
+/* Adds segments until there are `n` ids to be had. -ENOMEM. */
+int gpuvm__records_grow(struct gpuvm *vm, size_t n);
 /* Gives back segments that were never used. */
 void gpuvm__records_trim(struct gpuvm *vm);
 

@@ -83,8 +83,5 @@ size_t gpuvm_memory(const struct gpuvm *vm)
 
 bool gpuvm_range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 {
-    uint64_t end = addr + range;
-    if (end < addr || addr < vm->start || end > vm->end)
-        return false;
-    return !(vm->has_kernel_range && addr < vm->kernel_end && vm->kernel_start < end);
+    return gpuvm__range_valid(vm, addr, range);
 }

@@ -29,6 +29,7 @@ struct splice {
 struct isa {
     struct cell (*descend)(const struct gpuvm *vm, uint64_t key);
     unsigned (*leaf_count)(const struct leaf *leaf, uint64_t key);
+    unsigned (*inner_count)(const struct inner *inner, uint64_t key);
     void (*leaf_splice)(struct leaf *leaf, unsigned at, unsigned remove, const struct splice *add);
 };
 
@@ -98,6 +99,14 @@ static inline void *gpuvm__user(const struct gpuvm *vm, gpuvm_va va)
     return vm->records.user[va >> SEG_SHIFT] + (va & (SEG_RECORDS - 1)) * vm->records.user_size;
 }
 
+static inline bool gpuvm__range_valid(const struct gpuvm *vm, uint64_t addr, uint64_t range)
+{
+    uint64_t end = addr + range;
+    if (end < addr || addr < vm->start || end > vm->end)
+        return false;
+    return !(vm->has_kernel_range && addr < vm->kernel_end && vm->kernel_start < end);
+}
+
 /* The record of a mapping or victim; NULL where the id is none. */
 static inline struct record *gpuvm__known(const struct gpuvm *vm, gpuvm_va va)
 {
@@ -107,12 +116,19 @@ static inline struct record *gpuvm__known(const struct gpuvm *vm, gpuvm_va va)
     return r->bo == REC_FREE ? NULL : r;
 }
 
+/* Makes sure of `n` ids. -ENOMEM. */
+static inline int gpuvm__records_reserve(struct gpuvm *vm, size_t n)
+{
+    return vm->records.spare >= n ? 0 : gpuvm__records_grow(vm, n);
+}
+
 /* Takes a reserved id. Its user data is not set. */
 static inline gpuvm_va gpuvm__record_new(struct gpuvm *vm, uint64_t addr, uint64_t offset, gpuvm_bo bo)
 {
     struct records *rs = &vm->records;
     gpuvm_va va = rs->freed;
     struct record *r;
+    rs->spare--;
     if (va) {
         r = gpuvm__record(vm, va);
         rs->freed = r->next;
@@ -133,6 +149,7 @@ static inline void gpuvm__record_free(struct gpuvm *vm, gpuvm_va va)
     r->next = rs->freed;
     rs->freed = va;
     rs->freed_count++;
+    rs->spare++;
 }
 
 static inline bool gpuvm__pair_known(const struct gpuvm *vm, gpuvm_bo bo)

@@ -6,15 +6,6 @@
 #include <errno.h>
 #include <limits.h>
 
-int gpuvm__req_check(const struct gpuvm *vm, const struct gpuvm_req *q)
-{
-    if (q->kind > GPUVM_REQ_MADVISE || !gpuvm_range_valid(vm, q->addr, q->range))
-        return -EINVAL;
-    if (q->kind != GPUVM_REQ_UNMAP && q->bo != GPUVM_BO_NONE && !gpuvm__pair_known(vm, q->bo))
-        return -ENOENT;
-    return 0;
-}
-
 /* The mapping behind a place. */
 static struct place after(struct place p)
 {

@@ -7,8 +7,10 @@
 
 #include "space.h"
 
+#include <errno.h>
+
 /* The op for a mapping [start, end) that the request cuts. */
-static inline void gpuvm__cut(const struct gpuvm_req *q, uint64_t start, uint64_t end, gpuvm_va va,
+__attribute__((always_inline)) static inline void gpuvm__cut(const struct gpuvm_req *q, uint64_t start, uint64_t end, gpuvm_va va,
                               const struct record *r, struct gpuvm_op *op)
 {
     uint64_t last = q->addr + q->range;
@@ -63,7 +65,14 @@ static inline unsigned gpuvm__cuts(const struct gpuvm_req *q, uint64_t start, ui
 }
 
 /* 0, or why a request cannot be: -EINVAL, -ENOENT. */
-int gpuvm__req_check(const struct gpuvm *vm, const struct gpuvm_req *q);
+static inline int gpuvm__req_check(const struct gpuvm *vm, const struct gpuvm_req *q)
+{
+    if (q->kind > GPUVM_REQ_MADVISE || !gpuvm__range_valid(vm, q->addr, q->range))
+        return -EINVAL;
+    if (q->kind != GPUVM_REQ_UNMAP && q->bo != GPUVM_BO_NONE && !gpuvm__pair_known(vm, q->bo))
+        return -ENOENT;
+    return 0;
+}
 /* Appends the ops of a checked request to a list. -ENOMEM. */
 int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops);
 

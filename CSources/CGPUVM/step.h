@@ -36,7 +36,7 @@ static inline gpuvm_va gpuvm__piece(struct gpuvm *vm, const struct gpuvm_op *vic
 }
 
 /* UNMAP and REMAP. The ids of the pieces go into the op. */
-static inline void gpuvm__step_cut(struct gpuvm *vm, struct gpuvm_op *op, bool hold)
+__attribute__((always_inline)) static inline void gpuvm__step_cut(struct gpuvm *vm, struct gpuvm_op *op, bool hold)
 {
     if (op->prev_range)
         op->prev = gpuvm__piece(vm, op, op->addr, op->offset);
@@ -57,7 +57,7 @@ static inline void gpuvm__step_cut(struct gpuvm *vm, struct gpuvm_op *op, bool h
 }
 
 /* MAP. The id goes into the op. */
-static inline void gpuvm__step_map(struct gpuvm *vm, struct gpuvm_op *op)
+__attribute__((always_inline)) static inline void gpuvm__step_map(struct gpuvm *vm, struct gpuvm_op *op)
 {
     op->va = gpuvm__record_new(vm, op->addr, op->offset, op->bo);
     if (vm->records.user_size)

@@ -259,9 +259,9 @@ static bool spread(struct gpuvm *vm, struct path *path)
     if (vm->victims || !parent)
         return false;
     unsigned slot = path->slot[0];
-    if (slot + 1 < parent->count && ((struct leaf *)parent->child[slot + 1])->count <= LEAF_JOIN)
+    if (slot + 1 < parent->count && ((struct leaf *)parent->child[slot + 1])->count <= LEAF_ROOM)
         even_out(parent, slot);
-    else if (slot && ((struct leaf *)parent->child[slot - 1])->count <= LEAF_JOIN)
+    else if (slot && ((struct leaf *)parent->child[slot - 1])->count <= LEAF_ROOM)
         even_out(parent, slot - 1);
     else
         return false;
@@ -372,19 +372,14 @@ void gpuvm__tree_drain(struct gpuvm *vm)
     }
 }
 
-void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
+void gpuvm__tree_insert_at(struct gpuvm *vm, struct cell c, uint64_t start, uint64_t end, gpuvm_va va)
 {
-    struct cell c = gpuvm__cell(vm, start);
     while (c.leaf->count == LEAF_MAX) {
         gpuvm__tree_make_room(vm, c.leaf, start, c.at, 0);
         c = gpuvm__cell(vm, start);
     }
     if (c.at == c.leaf->count) {
-        /* A search need not follow: plain stores, which nothing waits for. */
-        c.leaf->start[c.at] = start;
-        c.leaf->end[c.at] = end;
-        c.leaf->va[c.at] = va;
-        c.leaf->count++;
+        gpuvm__leaf_append(c.leaf, start, end, va);
     } else {
         struct splice s = {.start = {start}, .end = {end}, .va = {va}, .count = 1};
         vm->isa.leaf_splice(c.leaf, c.at, 0, &s);
@@ -392,6 +387,11 @@ void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va
     vm->recent = c;
     vm->entries++;
     vm->version++;
+}
+
+void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
+{
+    gpuvm__tree_insert_at(vm, gpuvm__cell(vm, start), start, end, va);
 }
 
 void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start)

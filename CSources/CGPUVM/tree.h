@@ -4,6 +4,15 @@
 
 #include "space.h"
 
+/* Appends to a leaf with room by plain stores: in ascending order no search follows that would wait for them. */
+static inline void gpuvm__leaf_append(struct leaf *leaf, uint64_t start, uint64_t end, gpuvm_va va)
+{
+    leaf->start[leaf->count] = start;
+    leaf->end[leaf->count] = end;
+    leaf->va[leaf->count] = va;
+    leaf->count++;
+}
+
 /* Makes the empty tree. -ENOMEM. */
 int gpuvm__tree_init(struct gpuvm *vm);
 /* Makes sure of the nodes for inserting `keys` new starts. -ENOMEM. */
@@ -21,6 +30,8 @@ void gpuvm__tree_drain(struct gpuvm *vm);
 
 /* Inserts a range that overlaps nothing. Needs reserved nodes, or room that is known. */
 void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
+/* The same, with the start's cell. */
+void gpuvm__tree_insert_at(struct gpuvm *vm, struct cell c, uint64_t start, uint64_t end, gpuvm_va va);
 /* Removes the range that begins at `start`. */
 void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start);
 /* Gives the range that begins at `start` another end and id. */

@@ -1,0 +1,41 @@
+/*
+ * Fetching ahead in trees beyond the caches: what will be touched is asked for at once, so that the waits overlap.
+ * In small trees that costs more than it gains.
+ */
+#ifndef GPUVM_WARM_H
+#define GPUVM_WARM_H
+
+#include "space.h"
+
+enum {
+    WARM_HEIGHT = 2, /* from this height on */
+    WARM_MOST = 16,  /* requests side by side */
+};
+
+static inline void gpuvm__fetch(const void *p, size_t size)
+{
+    for (size_t i = 0; i < size; i += LINE)
+        __builtin_prefetch((const char *)p + i);
+}
+
+static inline void gpuvm__fetch_record(const struct gpuvm *vm, gpuvm_va va)
+{
+    __builtin_prefetch(gpuvm__record(vm, va), 1);
+}
+
+/* The neighbours in its pair's list, which unlinking writes. */
+static inline void gpuvm__fetch_neighbours(const struct gpuvm *vm, gpuvm_va va)
+{
+    const struct record *r = gpuvm__record(vm, va);
+    if (r->bo == GPUVM_BO_NONE)
+        return;
+    if (r->prev)
+        gpuvm__fetch_record(vm, r->prev);
+    if (r->next)
+        gpuvm__fetch_record(vm, r->next);
+}
+
+/* Starts loading what the next requests, at most WARM_MOST of them, will touch. A hint: changes nothing. */
+void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n);
+
+#endif

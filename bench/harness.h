@@ -1,0 +1,123 @@
+/*
+ * A small harness: workloads are run in turns, several rounds, and the median of each is printed beside a limit
+ * measured in the same rounds, so that noise and clock changes meet all alike.
+ */
+#ifndef BENCH_HARNESS_H
+#define BENCH_HARNESS_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+/* Time of the processor, not of the wall: what else runs on the machine counts less. */
+static inline double bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+static inline uint64_t bench_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* 0 … n - 1 in random order. */
+static inline uint32_t *bench_shuffled(size_t n, uint64_t seed)
+{
+    uint32_t *a = malloc(n * sizeof *a);
+    for (size_t i = 0; i < n; i++) {
+        size_t j = bench_random(&seed) % (i + 1);
+        a[i] = a[j];
+        a[j] = (uint32_t)i;
+    }
+    return a;
+}
+
+/* One workload: runs once and returns ns per operation. */
+struct bench_row {
+    const char *name;
+    double (*run)(void *context);
+};
+
+enum { BENCH_ROUNDS_MOST = 64 };
+
+static inline int bench_compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static inline double bench_median(double *v, int n)
+{
+    qsort(v, (size_t)n, sizeof *v, bench_compare);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+/* Runs all rows in turns; median[i] is row i's. */
+static inline void bench_rounds(const struct bench_row *rows, size_t n, int rounds, void *context, double *median)
+{
+    double *ns = malloc(n * BENCH_ROUNDS_MOST * sizeof *ns);
+    rounds = rounds > BENCH_ROUNDS_MOST ? BENCH_ROUNDS_MOST : rounds;
+    for (int r = 0; r < rounds; r++)
+        for (size_t i = 0; i < n; i++)
+            ns[i * BENCH_ROUNDS_MOST + (size_t)r] = rows[i].run(context);
+    for (size_t i = 0; i < n; i++)
+        median[i] = bench_median(ns + i * BENCH_ROUNDS_MOST, rounds);
+    free(ns);
+}
+
+/* Allocator hooks that ask for huge pages where a block has the size and alignment for them. */
+static inline void *bench_alloc(void *ctx, size_t size, size_t align)
+{
+    (void)ctx;
+    void *p = aligned_alloc(align, (size + align - 1) & ~(align - 1));
+    if (p && align >= 2 << 20)
+        madvise(p, size, MADV_HUGEPAGE);
+    return p;
+}
+
+static inline void bench_free(void *ctx, void *p, size_t size)
+{
+    (void)ctx;
+    (void)size;
+    free(p);
+}
+
+/* A ring through `bytes` of memory in random order, one place a cache line: what a dependent load costs. */
+struct bench_chase {
+    void **ring;
+    size_t lines;
+};
+
+static inline struct bench_chase bench_chase_make(size_t bytes)
+{
+    enum { LINE = 64 / sizeof(void *) };
+    struct bench_chase c = {.lines = bytes / 64 ? bytes / 64 : 1};
+    c.ring = bench_alloc(NULL, c.lines * 64, bytes >= 2 << 20 ? 2 << 20 : 64);
+    uint32_t *order = bench_shuffled(c.lines, 7);
+    for (size_t i = 0; i < c.lines; i++)
+        c.ring[order[i] * LINE] = &c.ring[order[(i + 1) % c.lines] * LINE];
+    free(order);
+    return c;
+}
+
+static inline double bench_chase_run(const struct bench_chase *c, size_t steps)
+{
+    void **p = c->ring;
+    double t = bench_now();
+    for (size_t i = 0; i < steps; i++)
+        p = *p;
+    t = bench_now() - t;
+    if (!p)
+        abort();
+    return t / (double)steps;
+}
+
+#endif
