@@ -21,7 +21,7 @@ struct walk {
     size_t n;
     const struct leaf *last; /* leaf before, in order */
     uint64_t end;            /* of the range before */
-    size_t leaves, inners, entries;
+    size_t leaves, inners, entries, sparse;
     bool recent;
 };
 
@@ -58,6 +58,7 @@ static int check_leaf(struct walk *w, const struct leaf *leaf, uint64_t lo, uint
         return broken(w, "chain of leaves broken at key %#llx", (unsigned long long)lo);
     w->last = leaf;
     w->leaves++;
+    w->sparse += leaf->sparse;
     if (leaf->count > LEAF_MAX)
         return broken(w, "leaf with %u entries", leaf->count);
     if (!leaf->count && vm->height && !leaf->sparse)
@@ -118,9 +119,9 @@ static int check_tree(struct walk *w)
         return broken(w, "bounds of the leaf remembered");
     const struct leaf *before = NULL;
     for (const struct leaf *l = vm->sparse; l; before = l, l = l->sparse_next)
-        if (!l->sparse || l->sparse_prev != before)
+        if (!l->sparse || l->sparse_prev != before || !w->sparse--)
             return broken(w, "list of sparse leaves broken");
-    return 0;
+    return w->sparse ? broken(w, "%zu sparse leaves not listed", w->sparse) : 0;
 }
 
 static int check_records(struct walk *w)

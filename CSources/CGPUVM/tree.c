@@ -15,7 +15,7 @@
  * next to a leaf that is at least half full or to none; the young leaf it makes stops the next one there until it is
  * half full itself. That gives (2 m + 32 L) / 15 + L + 1 new leaves at most for L leaves, and of course at most m.
  * Inner nodes split in the middle or with 16 places left over: their splits are at most one for each node of today
- * and one for each 15 new leaves, and at most one each level for a new leaf.
+ * and one for each 15 new leaves, and at most one each level, a new root's counted, for a new leaf.
  */
 #include "tree.h"
 
@@ -68,8 +68,8 @@ int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys)
     if (leaves > keys)
         leaves = keys;
     size_t inners = vm->inners + leaves / 15;
-    if (inners > leaves * vm->height)
-        inners = leaves * vm->height;
+    if (inners > leaves * (vm->height + 1))
+        inners = leaves * (vm->height + 1);
     int rc = gpuvm__pool_reserve(vm, &vm->leaf_pool, leaves);
     return rc ? rc : gpuvm__pool_reserve(vm, &vm->inner_pool, inners + vm->height + 2);
 }

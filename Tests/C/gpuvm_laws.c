@@ -237,6 +237,7 @@ static void lookups_are_the_kernels(void)
     EQ(gpuvm_find(vm, 20, 10), x);
     EQ(gpuvm_find(vm, 20, 9), 0);
     EQ(gpuvm_find(vm, 20, 0), 0);
+    EQ(gpuvm_find(vm, UINT64_MAX, 1), 0);
     EQ(gpuvm_find_first(vm, 0, 21), x);
     EQ(gpuvm_find_first(vm, 25, 50), x);
     EQ(gpuvm_find_first(vm, 40, 11), 0);
@@ -324,6 +325,9 @@ static void reserved_range(void)
     CHECK(!strcmp(text, "PREFETCH [50 100 - 0]; PREFETCH [150 10 a 0]"), "%s", text);
     EQ(gpuvm_prefetch_ops(vm, 0, 0, &ops), 0);
     EQ(gpuvm_prefetch_ops(vm, 155, 0, &ops), 1); /* strictly inside */
+    EQ(gpuvm_ops_apply(vm, &ops), 0); /* changes nothing */
+    gpuvm_ops_revert(vm, &ops, 0);
+    EQ(gpuvm_count(vm), 1);
     end_space();
 }
 
@@ -492,6 +496,24 @@ static void iteration(void)
     end_space();
 }
 
+static int insert_more(void *priv, const struct gpuvm_op *op)
+{
+    (void)op;
+    return gpuvm_insert(priv, 500, 1, 0, 0, NULL);
+}
+
+/* What a callback may not do is refused, and harms nothing. */
+static void callbacks_may_not_change_the_space(void)
+{
+    static const struct gpuvm_steps bad = {insert_more, insert_more, insert_more};
+    make_space(0, 1000, 0, 0);
+    insert(0, 10, a, 0);
+    struct gpuvm_req q = {0, 20, 0, b, MAP};
+    EQ(gpuvm_sm_map(vm, &q, &bad, vm), -EINVAL);
+    EQ(gpuvm_count(vm), 2);
+    end_space();
+}
+
 static void sequence_tells_the_younger(void)
 {
     make_space(0, 1000, 0, 0);
@@ -516,5 +538,6 @@ int main(void)
     list_rules();
     iteration();
     sequence_tells_the_younger();
+    callbacks_may_not_change_the_space();
     return 0;
 }

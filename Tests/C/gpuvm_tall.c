@@ -69,6 +69,24 @@ static void fill_and_empty(void)
     }
 }
 
+/* All in one call: what was reserved for the worst and not used is given back. */
+static void one_big_batch(void)
+{
+    struct gpuvm_req *reqs = malloc(PAGES * sizeof *reqs);
+    for (uint32_t i = 0; i < PAGES; i++)
+        reqs[i] = (struct gpuvm_req){i, 1, 0, 0, GPUVM_REQ_MAP};
+    EQ(gpuvm_exec(vm, reqs, PAGES, NULL, NULL), PAGES);
+    memset(mapped, 1, sizeof mapped);
+    same();
+    CHECK(gpuvm_memory(vm) < 100 * PAGES, "%zu bytes", gpuvm_memory(vm));
+    for (uint32_t i = 0; i < PAGES; i++)
+        reqs[i].kind = GPUVM_REQ_UNMAP;
+    EQ(gpuvm_exec(vm, reqs, PAGES, NULL, NULL), PAGES);
+    memset(mapped, 0, sizeof mapped);
+    same();
+    free(reqs);
+}
+
 /* One mapping cut at every second page from random places: each request splits one into two. */
 static void cut_up(void)
 {
@@ -134,6 +152,7 @@ int main(void)
     struct gpuvm_config config = {.size = sizeof config, .range = PAGES, .alloc = test_hooks(&memory)};
     EQ(gpuvm_create(&config, &vm), 0);
     shuffle();
+    one_big_batch();
     fill_and_empty();
     cut_up();
     hold_and_put_back();
