@@ -150,6 +150,11 @@ static inline void gpuvm__record_free(struct gpuvm *vm, gpuvm_va va)
     rs->freed = va;
     rs->freed_count++;
     rs->spare++;
+    if (rs->freed_count == rs->bump - GPUVM_VA_KERNEL - 1) { /* none left: begin anew, in order */
+        rs->freed = GPUVM_VA_NONE;
+        rs->freed_count = 0;
+        rs->bump = GPUVM_VA_KERNEL + 1;
+    }
 }
 
 static inline bool gpuvm__pair_known(const struct gpuvm *vm, gpuvm_bo bo)
