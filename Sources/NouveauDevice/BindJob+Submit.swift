@@ -7,57 +7,65 @@ extension BindJob {
     /// Validates all operations, then applies them in order. A call that fails leaves everything as it was.
     /// - Throws: see uapi.md 6.2, steps 7 to 9.
     func submit(_ ops: [BindOp], _ objects: HandleTable<GEMObject>) throws(KernelErrno) {
-        var pairs: [PairID?] = []
-        pairs.reserveCapacity(ops.count)
+        var targets: [Target?] = []
+        targets.reserveCapacity(ops.count)
         uvmm.tables.beginBatch()
         do throws(KernelErrno) {
-            for op in ops {
-                let object = try uvmm.validate(op, objects)
-                if let object { pairs.append(try uvmm.pair(for: object)) } else { pairs.append(nil) }
-            }
+            for op in ops { targets.append(try target(of: op, objects)) }
             for op in ops { try uvmm.validateRegion(op) }
-            for (op, pair) in zip(ops, pairs) { try submit(op, pair) }
-            try checkResidency(pairs)
+            for (op, target) in zip(ops, targets) { try submit(op, target) }
+            // Objects have to be in memory that the GPU sees.
+            guard targets.allSatisfy({ $0?.isResident ?? true }) else { throw .EINVAL }
             uvmm.tables.endBatch()
         } catch {
             rollBack()
             uvmm.tables.endBatch()
-            for case let pair? in pairs { uvmm.releaseIfUnmapped(pair) }
+            for case let target? in targets { uvmm.releaseIfUnmapped(target.pair) }
             throw error
         }
     }
 
-    private func submit(_ op: BindOp, _ pair: PairID?) throws(KernelErrno) {
+    /// What a map needs to know of its object.
+    private struct Target {
+        let pair: PairID
+        let pageShift: Int
+        let isResident: Bool
+    }
+
+    private func target(of op: BindOp, _ objects: HandleTable<GEMObject>) throws(KernelErrno) -> Target? {
+        guard let object = try uvmm.validate(op, objects) else { return nil }
+        return Target(
+            pair: try uvmm.pair(for: object),
+            pageShift: uvmm.pageSizes.mappingShift(op.addr, op.range, op.boOffset, of: object),
+            isResident: object.placement.location != .system)
+    }
+
+    private func submit(_ op: BindOp, _ target: Target?) throws(KernelErrno) {
         switch op.kind {
-        case .map: try map(op, pair!)
+        case .map: try map(op, target!)
         case .unmap: try unmap(op.addr, op.range)
         case .mapSparse: try mapSparse(op.addr, op.range)
         case .unmapSparse: try unmapSparse(op.addr, op.range)
         case nil: throw .EINVAL
         }
     }
-
-    /// Objects have to be in memory that the GPU sees.
-    private func checkResidency(_ pairs: [PairID?]) throws(KernelErrno) {
-        for case let pair? in pairs where uvmm.object(of: pair)?.placement.location == .system { throw .EINVAL }
-    }
 }
 
 // MARK: - Map
 
 extension BindJob {
-    private func map(_ op: BindOp, _ pair: PairID) throws(KernelErrno) {
+    private func map(_ op: BindOp, _ target: Target) throws(KernelErrno) {
         let region = uvmm.sparse.first(overlapping: op.addr, op.range)
         if let region {
             guard !region.isDirty else { throw .EINVAL }
             guard region.encloses(op.addr, op.range) else { throw .ENOSPC }
         }
         let first = list.count
-        try execute(.map(addr: op.addr, range: op.range, pair: pair, offset: op.boOffset))
+        try execute(.map(addr: op.addr, range: op.range, pair: target.pair, offset: op.boOffset))
         let victims = first..<list.count - 1
         guard case .map(_, _, _, _, let id?) = list[list.count - 1] else { preconditionFailure("a map ends its ops") }
 
-        let shift = uvmm.pageSizes.mappingShift(op.addr, op.range, op.boOffset, of: uvmm.object(of: pair)!)
+        let shift = target.pageShift
         uvmm.setState(
             of: id, MappingState(kind: op.pteKind, pageShift: shift, inRegion: region != nil, bind: sequence))
         made.append(id)
@@ -65,11 +73,11 @@ extension BindJob {
         for i in victims {
             let operation = list[i]
             try removeVictim(operation)
-            guard uvmm.state(of: operation.mapping.id).pageShift == shift else {
+            guard uvmm.state(of: operation.victim!.id).pageShift == shift else {
                 clear(operation)
                 continue
             }
-            let inherited = operation.hole
+            let inherited = operation.hole!
             if next < inherited.addr { try get(next, inherited.addr - next, shift) }
             next = inherited.addr + inherited.range
         }
@@ -91,13 +99,13 @@ extension BindJob {
     }
 
     private func clear(_ operation: Operation) {
-        let hole = operation.hole
-        clears.append(Clear(victim: operation.mapping, addr: hole.addr, range: hole.range))
+        let hole = operation.hole!
+        clears.append(Clear(victim: operation.victim!, addr: hole.addr, range: hole.range))
     }
 
     /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
     private func removeVictim(_ operation: Operation) throws(KernelErrno) {
-        let victim = operation.mapping
+        let victim = operation.victim!
         let shift = uvmm.pageShift(after: operation)
         if uvmm.state(of: victim.id).pageShift > shift { try demote(victim, to: shift) }
         var state = uvmm.state(of: victim.id)
@@ -119,30 +127,13 @@ extension BindJob {
 extension UVMM {
     /// The largest page size at which what is left of a victim can be mapped.
     fileprivate func pageShift(after operation: Operation) -> Int {
-        let victim = operation.mapping
+        let victim = operation.victim!
         let shift = state(of: victim.id).pageShift
         guard shift > 12, case .remap(_, let prev, let next, _) = operation, let object = object(behind: victim)
         else { return shift }
         return [prev, next].compactMap { $0 }.reduce(shift) {
             min($0, pageSizes.mappingShift($1.addr, $1.range, $1.offset, of: object))
         }
-    }
-}
-
-extension Operation {
-    /// The victim of an unmap or remap.
-    fileprivate var mapping: Mapping {
-        switch self {
-        case .unmap(let victim, _), .remap(let victim, _, _, _): victim
-        default: preconditionFailure("only unmaps and remaps have a victim")
-        }
-    }
-
-    /// What goes of the victim.
-    fileprivate var hole: (addr: UInt64, range: UInt64) {
-        guard case .remap(let victim, let prev, let next, _) = self else { return (mapping.addr, mapping.range) }
-        let start = prev.map { $0.addr + $0.range } ?? victim.addr
-        return (start, (next?.addr ?? victim.end) - start)
     }
 }
 

@@ -101,12 +101,19 @@ extension BindJob {
 }
 
 extension Operation {
-    /// The mapping that goes, or is replaced by what is left of it.
-    fileprivate var victim: Mapping? {
+    /// The mapping that goes, or is replaced by what is left of it; `nil`: nothing goes.
+    var victim: Mapping? {
         switch self {
         case .unmap(let victim, _), .remap(let victim, _, _, _): victim
         default: nil
         }
+    }
+
+    /// What goes of the victim.
+    var hole: (addr: UInt64, range: UInt64)? {
+        guard case .remap(let victim, let prev, let next, _) = self else { return victim.map { ($0.addr, $0.range) } }
+        let start = prev.map { $0.addr + $0.range } ?? victim.addr
+        return (start, (next?.addr ?? victim.end) - start)
     }
 }
 
