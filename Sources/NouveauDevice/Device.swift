@@ -41,8 +41,8 @@ public final class Device {
     /// How a client's memory is reached; tests put failing ones here.
     package var userMemory: any UserMemory = DirectMemory()
 
-    /// Open files, newest first.
-    private(set) var files: [DeviceFile] = []
+    /// Open files, newest first; each takes itself out when it closes.
+    private var openFiles: [Unmanaged<DeviceFile>] = []
     var descriptors = DescriptorTable()
     var channelNumbers = ChannelNumbers()
 
@@ -68,12 +68,15 @@ public final class Device {
     /// Opens the device's render node. `name` is the client's, "comm[pid]"; what goes beyond 31 bytes is cut.
     public func open(name: String) throws(KernelErrno) -> DeviceFile {
         let file = DeviceFile(device: self, name: String(decoding: name.utf8.prefix(31), as: UTF8.self))
-        files.insert(file, at: 0)
+        openFiles.insert(Unmanaged.passUnretained(file), at: 0)
         return file
     }
 
+    var files: [DeviceFile] { openFiles.map { $0.takeUnretainedValue() } }
+
     func forget(_ file: DeviceFile) {
-        files.removeAll { $0 === file }
+        let closed = Unmanaged.passUnretained(file).toOpaque()
+        openFiles.removeAll { $0.toOpaque() == closed }
     }
 
     /// Runs queued work. Nothing is ever queued, since everything runs when it is submitted.

@@ -1,7 +1,7 @@
 internal import KernelErrno
 internal import NouveauUAPI
 
-/// One open file of the device (the kernel's drm_file and nouveau_cli).
+/// One open file of the device (the kernel's drm_file and nouveau_cli). Closes itself when nobody holds it any more.
 public final class DeviceFile {
     public let device: Device
     /// "comm[pid]".
@@ -26,6 +26,10 @@ public final class DeviceFile {
     init(device: Device, name: String) {
         self.device = device
         self.name = name
+    }
+
+    deinit {
+        close()
     }
 
     var userMemory: any UserMemory { device.userMemory }

@@ -1,6 +1,7 @@
 import CNouveauUAPI
 import KernelErrno
 import NVMMU
+import NouveauUAPI
 import Testing
 
 @testable import NouveauDevice
@@ -38,6 +39,13 @@ import Testing
         #expect(client.file.ioctl(NVU_GETPARAM, nil) == -.EFAULT)
         client.file.close()
         #expect(ioctl(NVU_GETPARAM) == -.EBADF)
+    }
+
+    @Test("no address is EFAULT for whatever reads its argument, before permission and validation", arguments: Command.allCases)
+    func noAddress(command: Command) throws {
+        let definition = command.definition
+        guard definition.sizeIn > 0 else { return }
+        #expect(try Client().file.ioctl(definition.word, nil) == -.EFAULT)
     }
 
     @Test("GETPARAM: values of the device; an unknown one is EINVAL and left alone")
@@ -178,6 +186,18 @@ import Testing
         #expect(client.device.statistics.tablesMade == client.device.statistics.tablesFreed)
         let again = try Client(client.device)
         #expect(again.channelAlloc().alloc.channel == channel.alloc.channel)
+    }
+
+    @Test("a file that nobody holds is closed")
+    func abandoned() throws {
+        var client: Client? = try Client()
+        let device = client!.device
+        try #require(client!.vmInit() == 0)
+        let handle = try client!.buffer(vram, 4096)
+        #expect(client!.bind([map(handle, 0, 4096)]) == 0)
+        #expect(!device.gpuvas().isEmpty)
+        client = nil
+        #expect(device.gpuvas() == "" && device.memory.objectCount == 0 && device.memory.tables.used == 0)
     }
 
     @Test("statistics count calls that went through")

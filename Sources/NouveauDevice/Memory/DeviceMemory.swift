@@ -20,7 +20,7 @@ package struct Placement: Sendable {
 /// The device's memory: addresses of VRAM and of GART memory, the window for page tables, and the backing store
 /// whose offsets name buffers in mmap. No bytes stand behind buffers yet, only behind page tables.
 package final class DeviceMemory {
-    package private(set) var vram, gart: ExtentUse
+    package private(set) var vram, gart: ExtentAllocator
     private var store = ExtentAllocator(base: mapHandleBase, size: 1 << 40)
     package let tables: TableWindow
     /// Live buffers by their mmap offset; each takes itself out when it goes.
@@ -29,13 +29,6 @@ package final class DeviceMemory {
 
     /// GART addresses start here, so that address 0 is nobody's.
     static let gartBase: UInt64 = 1 << 32
-
-    /// An allocator and what of it counts.
-    package struct ExtentUse {
-        var allocator: ExtentAllocator
-        package var size: UInt64 { allocator.size }
-        package var used: UInt64 { allocator.used }
-    }
 
     /// Divides `vram` bytes in the part for buffers and, at the top, the one for tables: a 16th, at least 16 MiB.
     /// A chip without VRAM of its own has its tables in host memory, and buffers only in GART.
@@ -46,18 +39,18 @@ package final class DeviceMemory {
             return nil
         }
         self.tables = tables
-        self.vram = ExtentUse(allocator: ExtentAllocator(base: 0, size: hasVRAM ? vram - tableSize : 0))
-        self.gart = ExtentUse(allocator: ExtentAllocator(base: Self.gartBase, size: gart))
+        self.vram = ExtentAllocator(base: 0, size: hasVRAM ? vram - tableSize : 0)
+        self.gart = ExtentAllocator(base: Self.gartBase, size: gart)
     }
 
     /// Finds room for a buffer: in VRAM while there is some, else in GART. `nil`: none.
     func place(size: UInt64, domain: Domain, pageShift: Int, align: UInt64, isContiguous: Bool) -> Placement? {
         if domain.contains(.vram),
-            let pieces = vram.allocator.pieces(size, pageShift: pageShift, align: align, isContiguous: isContiguous)
+            let pieces = vram.pieces(size, pageShift: pageShift, align: align, isContiguous: isContiguous)
         {
             return Placement(location: .vram, pieces: pieces)
         }
-        if domain.contains(.gart), let pieces = gart.allocator.allocatePieces(size, granule: ExtentAllocator.grain) {
+        if domain.contains(.gart), let pieces = gart.allocatePieces(size, granule: ExtentAllocator.grain) {
             return Placement(location: .gart, pieces: pieces)
         }
         return domain.isDisjoint(with: [.vram, .gart]) ? Placement(location: .system, pieces: []) : nil
@@ -66,8 +59,8 @@ package final class DeviceMemory {
     func release(_ placement: Placement) {
         for piece in placement.pieces {
             switch placement.location {
-            case .vram: vram.allocator.release(piece)
-            case .gart: gart.allocator.release(piece)
+            case .vram: vram.release(piece)
+            case .gart: gart.release(piece)
             case .system: break
             }
         }

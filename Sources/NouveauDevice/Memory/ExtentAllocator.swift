@@ -4,10 +4,10 @@ internal import NVMMU
 /// grain is 4 KiB.
 ///
 /// Invariants: `free` is ascending, disjoint and never adjacent; `used` + the free bytes = the range's size.
-struct ExtentAllocator {
+package struct ExtentAllocator {
     private var free: [PhysicalPiece]
-    let size: UInt64
-    private(set) var used: UInt64 = 0
+    package let size: UInt64
+    package private(set) var used: UInt64 = 0
 
     static let grain: UInt64 = 4096
 
@@ -15,8 +15,6 @@ struct ExtentAllocator {
         free = size > 0 ? [PhysicalPiece(addr: base, size: size)] : []
         self.size = size
     }
-
-    var available: UInt64 { size - used }
 
     /// One stretch; `size` is a multiple of the grain, `align` a power of two.
     mutating func allocate(_ size: UInt64, align: UInt64) -> UInt64? {
