@@ -73,8 +73,8 @@ let package = Package(
         test(
             "NouveauDeviceTests",
             ["NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "KernelErrno", "Model"]),
-        .target(name: "TraceSupport", path: "Tests/TraceSupport"),
-        test("GPUVMTraceTests", ["GPUVMTrace", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport"]),
+        .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
+        test("GPUVMTraceTests", ["GPUVMTrace", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),
         test("GPUVMToolTests", ["GPUVMTool", "TraceSupport"]),
     ],
     swiftLanguageModes: [.v6],

@@ -75,10 +75,10 @@ struct Survey {
     private func run(_ look: (Int, Replayer) -> Void) throws(InputError) {
         let replayer = Replayer(trace, on: try target.makeDevice(for: trace))
         var progress = ProgressBar(baseName(trace.file), total: trace.lineCount)
+        defer { progress.finish() }
         while let line = try replayer.next() {
             look(line.place.line, replayer)
             progress.update(line.place.line)
         }
-        progress.finish()
     }
 }

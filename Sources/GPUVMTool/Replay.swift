@@ -66,13 +66,13 @@ struct Replay: ParsableCommand {
         let replayer = Replayer(trace, on: try target.makeDevice(for: trace))
         var timeline = svg == nil ? nil : SpaceTimeline()
         var progress = ProgressBar(baseName(trace.file), total: trace.lineCount)
+        defer { progress.finish() }
         let start = Date()
         while let line = try replayer.next() {
             timeline?.observe(line, replayer)
             progress.update(line.place.line)
         }
         let seconds = Date().timeIntervalSince(start)
-        progress.finish()
         try writeExtras(trace, replayer.report, timeline)
         return (replayer.report, seconds)
     }

@@ -80,9 +80,9 @@ public struct ReplayReport: Sendable {
         if count > mostMappings.count { mostMappings = (count, fd, line) }
     }
 
-    mutating func note(_ bind: TraceCall.VMBind, line: Int) {
+    mutating func note(_ bind: TraceCall.VMBind, _ call: TraceCall) {
         if bind.flags & 1 == 0 { binds.synchronous += 1 } else { binds.asynchronous += 1 }
-        if bind.ops.count > binds.largest.ops { binds.largest = (bind.ops.count, line) }
+        if bind.ops.count > binds.largest.ops { binds.largest = (bind.ops.count, call.place.line) }
         for op in bind.ops {
             switch (op.isMap, op.isSparse) {
             case (true, false): binds.maps += 1
@@ -90,7 +90,7 @@ public struct ReplayReport: Sendable {
             case (false, false): binds.unmaps += 1
             case (false, true): binds.sparseUnmaps += 1
             }
-            guard op.isMap, op.range > 0 else { continue }
+            guard call.result == 0, op.isMap, op.range > 0 else { continue }
             let last = op.addr + (op.range - 1)
             binds.range = binds.range.map { min($0.lowerBound, op.addr)...max($0.upperBound, last) } ?? op.addr...last
         }

@@ -2,6 +2,7 @@ public import JSONLines
 internal import KernelErrno
 public import NouveauDevice
 internal import NVMMU
+internal import NouveauUAPI
 
 /// Replays a trace line by line on a fresh device and compares.
 ///
@@ -15,14 +16,15 @@ public final class Replayer {
     package private(set) var files: [Int: ReplayFile] = [:]
     /// Exported objects: recorded descriptors and ours.
     var descriptors = HandleMap<Int, Int32>("descriptor", none: -1)
-    let argument = ArgumentBuffer()
+    let memory = ClientMemory()
     private var position = 0
     private var tablesOf: [Int: [Level: Int]] = [:]
 
-    /// - Parameter device: a fresh one; of the trace's chip or of another.
+    /// - Parameter device: a fresh one, of the trace's chip or of another; only for this replay from now on.
     public init(_ trace: Trace, on device: Device) {
         self.trace = trace
         self.device = device
+        device.userMemory = memory
         report = ReplayReport(trace: trace, chip: device.chip)
     }
 

@@ -13,7 +13,7 @@ private func replay(_ trace: Trace, chipset: Int? = nil) throws -> ReplayReport 
 }
 
 private func replay(_ lines: [String]) throws -> ReplayReport {
-    try replay(trace(lines))
+    try replay(session(lines))
 }
 
 /// What replaying the lines complains about.
@@ -118,7 +118,7 @@ private func replayComplaint(_ lines: [String]) -> String? {
 
     /// Replays the small session, lets `body` spoil the page tables after the bind, and goes on.
     private func tampered(_ body: (UVMM) throws -> Void) throws -> ReplayReport {
-        let trace = try trace(tinyTrace)
+        let trace = try session(tinyTrace)
         let replayer = Replayer(trace, on: try Device(chipset: 0x172))
         try replayer.run(through: 5)
         #expect(replayer.report.isEqual)

@@ -9,7 +9,7 @@ func readingComplaint(_ lines: [String]) -> String? {
 }
 
 /// The session of these lines.
-func trace(_ lines: [String]) throws -> Trace {
+func session(_ lines: [String]) throws -> Trace {
     let scratch = Scratch(lines: lines)
     return try withExtendedLifetime(scratch) { try Trace(path: scratch.path) }
 }
@@ -34,7 +34,7 @@ func complaint(_ scratch: Scratch, _ body: (String) throws(InputError) -> Void) 
     }
 
     @Test("a call's fields arrive as they were written") func fields() throws {
-        let trace = try trace(tinyTrace)
+        let trace = try session(tinyTrace)
         guard case .call(let call) = trace.lines[2], case .vmBind(let bind) = call.arguments else {
             Issue.record("no VM_BIND")
             return
@@ -52,7 +52,7 @@ func complaint(_ scratch: Scratch, _ body: (String) throws(InputError) -> Void) 
 
     @Test("a failed call carries its errno") func failedCall() throws {
         let lines = tinyTrace.editing(6, #""ret":0"#, #""ret":-1,"errno":22"#)
-        guard case .call(let call) = try trace(lines).lines[4] else {
+        guard case .call(let call) = try session(lines).lines[4] else {
             Issue.record("no call")
             return
         }

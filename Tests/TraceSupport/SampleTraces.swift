@@ -1,3 +1,4 @@
+import CZlib
 import Glibc
 
 /// The repository's root.
@@ -9,6 +10,18 @@ public func sampleTrace(_ name: String) -> String {
 }
 
 public let sampleNames = ["extern-0x172", "sparse_buf-0x172", "vulkaninfo-0x172"]
+
+/// The lines of a gzipped file.
+public func gzippedLines(_ path: String) -> [String] {
+    guard let file = gzopen(path, "rb") else { return [] }
+    defer { gzclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while case let n = gzread(file, &chunk, UInt32(chunk.count)), n > 0 {
+        bytes += chunk[..<Int(n)]
+    }
+    return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
+}
 
 /// Further sessions, where the folder with them lies beside the repository: those of Pascal and later.
 public let sharedTraces: [String] = {
