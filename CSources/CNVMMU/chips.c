@@ -4,6 +4,18 @@
 #include "format_private.h"
 
 static const struct nvmmu_chip chips[] = {
+    {0x0c0, "GF100", "Fermi", &nvmmu__gf100},   {0x0c1, "GF108", "Fermi", &nvmmu__gf100},
+    {0x0c3, "GF106", "Fermi", &nvmmu__gf100},   {0x0c4, "GF104", "Fermi", &nvmmu__gf100},
+    {0x0c8, "GF110", "Fermi", &nvmmu__gf100},   {0x0ce, "GF114", "Fermi", &nvmmu__gf100},
+    {0x0cf, "GF116", "Fermi", &nvmmu__gf100},   {0x0d7, "GF117", "Fermi", &nvmmu__gf100},
+    {0x0d9, "GF119", "Fermi", &nvmmu__gf100},   {0x0e4, "GK104", "Kepler", &nvmmu__gk104},
+    {0x0e6, "GK106", "Kepler", &nvmmu__gk104},  {0x0e7, "GK107", "Kepler", &nvmmu__gk104},
+    {0x0ea, "GK20A", "Kepler", &nvmmu__gk20a},  {0x0f0, "GK110", "Kepler", &nvmmu__gk104},
+    {0x0f1, "GK110B", "Kepler", &nvmmu__gk104}, {0x106, "GK208B", "Kepler", &nvmmu__gk104},
+    {0x108, "GK208", "Kepler", &nvmmu__gk104},  {0x117, "GM107", "Maxwell", &nvmmu__gk104},
+    {0x118, "GM108", "Maxwell", &nvmmu__gk104}, {0x120, "GM200", "Maxwell", &nvmmu__gm200},
+    {0x124, "GM204", "Maxwell", &nvmmu__gm200}, {0x126, "GM206", "Maxwell", &nvmmu__gm200},
+    {0x12b, "GM20B", "Maxwell", &nvmmu__gm20b},
     {0x130, "GP100", "Pascal", &nvmmu__gp100}, {0x132, "GP102", "Pascal", &nvmmu__gp100},
     {0x134, "GP104", "Pascal", &nvmmu__gp100}, {0x136, "GP106", "Pascal", &nvmmu__gp100},
     {0x137, "GP107", "Pascal", &nvmmu__gp100}, {0x138, "GP108", "Pascal", &nvmmu__gp100},
@@ -13,9 +25,14 @@ static const struct nvmmu_chip chips[] = {
     {0x168, "TU116", "Turing", &nvmmu__tu102}, {0x170, "GA100", "Ampere", &nvmmu__ga100},
     {0x172, "GA102", "Ampere", &nvmmu__ga100}, {0x173, "GA103", "Ampere", &nvmmu__ga100},
     {0x174, "GA104", "Ampere", &nvmmu__ga100}, {0x176, "GA106", "Ampere", &nvmmu__ga100},
-    {0x177, "GA107", "Ampere", &nvmmu__ga100}, {0x192, "AD102", "Ada", &nvmmu__ga100},
+    {0x177, "GA107", "Ampere", &nvmmu__ga100}, {0x180, "GH100", "Hopper", &nvmmu__gh100},
+    {0x192, "AD102", "Ada", &nvmmu__ga100},
     {0x193, "AD103", "Ada", &nvmmu__ga100},    {0x194, "AD104", "Ada", &nvmmu__ga100},
     {0x196, "AD106", "Ada", &nvmmu__ga100},    {0x197, "AD107", "Ada", &nvmmu__ga100},
+    {0x1a0, "GB100", "Blackwell", &nvmmu__gb100}, {0x1a2, "GB102", "Blackwell", &nvmmu__gb100},
+    {0x1b2, "GB202", "Blackwell", &nvmmu__gb100}, {0x1b3, "GB203", "Blackwell", &nvmmu__gb100},
+    {0x1b5, "GB205", "Blackwell", &nvmmu__gb100}, {0x1b6, "GB206", "Blackwell", &nvmmu__gb100},
+    {0x1b7, "GB207", "Blackwell", &nvmmu__gb100},
 };
 
 size_t nvmmu_chips(const struct nvmmu_chip **out)

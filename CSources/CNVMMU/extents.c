@@ -62,13 +62,13 @@ static void page_run(const struct nvmmu_format *f, const struct nvmmu_level_info
 static void leaf_run(const struct nvmmu_format *f, const struct nvmmu_level_info *l, const uint64_t *entry, size_t n,
                      uint64_t va, struct nvmmu_extent *out)
 {
-    uint64_t word = nvmmu__load(entry), mask = f->valid | f->sparse_pte;
+    uint64_t word = nvmmu__load(entry), mask = f->valid | f->sparse_mask;
 
     if (word & f->valid) {
         page_run(f, l, word, ramp_length(entry, n, (1ull << l->shift) >> f->address_shift), va, out);
         return;
     }
-    out->state = word & f->sparse_pte ? NVMMU_SPARSE : NVMMU_UNMAPPED;
+    out->state = nvmmu__word_is(word, f->sparse_mask, f->sparse_pte) ? NVMMU_SPARSE : NVMMU_UNMAPPED;
     out->size = bytes_left(va, l->shift) +
                 ((uint64_t)(same_length(entry + 1, n - 1, mask, word & mask)) << l->shift);
 }
@@ -79,15 +79,16 @@ static void tables_run(const struct nvmmu_format *f, const struct nvmmu_spot *sp
 {
     const struct nvmmu_level_info *lpt = &f->level[f->level_count - 2], *spt = lpt + 1;
     uint64_t big = nvmmu__index(lpt, va), small = nvmmu__index(spt, va);
-    size_t bigs = nvmmu__entries(lpt) - big, smalls = nvmmu__entries(spt) - small;
-    uint64_t decided = f->valid | f->sparse_pte | f->hidden;
+    size_t bigs = (nvmmu__entries(lpt) >> spot->size) - big, smalls = (nvmmu__entries(spt) >> spot->size) - small;
+    uint64_t word = spot->big ? nvmmu__load(spot->big + big) : 0;
+    bool hidden = !(word & f->valid) && nvmmu__word_is(word, f->hidden_mask, f->hidden);
 
-    if (spot->big && (nvmmu__load(spot->big + big) & decided || !spot->small)) {
-        uint64_t word = nvmmu__load(spot->big + big);
+    if (spot->big && (!spot->small || word & f->valid || nvmmu__word_is(word, f->sparse_mask, f->sparse_pte) || hidden)) {
+        uint64_t mask = f->valid | f->sparse_mask | f->hidden_mask;
 
         /* Entries of one kind go on, except those that defer to the SPT. */
-        if (spot->small && !(word & (f->valid | f->sparse_pte)))
-            bigs = same_length(spot->big + big, bigs, decided, word & decided);
+        if (spot->small && hidden)
+            bigs = same_length(spot->big + big, bigs, mask, word & mask);
         leaf_run(f, lpt, spot->big + big, bigs, va, out);
         return;
     }

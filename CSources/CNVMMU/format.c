@@ -11,8 +11,14 @@ static const struct {
     const char *name;
     const struct nvmmu_format *format;
 } formats[] = {
+    {"gf100", &nvmmu__gf100}, {"gf100-64k", &nvmmu__gf100_64k},
+    {"gk104", &nvmmu__gk104}, {"gk104-64k", &nvmmu__gk104_64k}, {"gm107", &nvmmu__gk104},
+    {"gk20a", &nvmmu__gk20a}, {"gk20a-64k", &nvmmu__gk20a_64k},
+    {"gm200", &nvmmu__gm200}, {"gm200-64k", &nvmmu__gm200_64k},
+    {"gm20b", &nvmmu__gm20b}, {"gm20b-64k", &nvmmu__gm20b_64k},
     {"gp100", &nvmmu__gp100}, {"gp10b", &nvmmu__gp10b}, {"gv100", &nvmmu__gv100}, {"tu102", &nvmmu__tu102},
     {"ga100", &nvmmu__ga100}, {"ga102", &nvmmu__ga100}, {"ga10x", &nvmmu__ga100}, {"ad102", &nvmmu__ga100},
+    {"ga100-512m", &nvmmu__ga100_512m}, {"gh100", &nvmmu__gh100}, {"gb100", &nvmmu__gb100}, {"gb202", &nvmmu__gb100},
 };
 
 const struct nvmmu_format *nvmmu_format_find(const char *name)

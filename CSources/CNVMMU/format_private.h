@@ -14,6 +14,10 @@
 #define NVMMU_TRAIT_ENCRYPTED (1u << 1) /* PTEs have an encryption bit */
 #define NVMMU_TRAIT_NO_ATS    (1u << 2) /* directory entries have NO_ATS */
 #define NVMMU_TRAIT_WIDE_PEER (1u << 3) /* addresses of peers reach into the comptag field */
+#define NVMMU_TRAIT_OBJECT_TAGS (1u << 4) /* compressible kinds need pages with COMP, and tag lines of the object's */
+#define NVMMU_TRAIT_TAG_HALVES  (1u << 5) /* a tag line serves two 64 KiB pages; its upper bit says which half */
+#define NVMMU_TRAIT_DISABLE     (1u << 6) /* PTEs have read and write disable bits */
+#define NVMMU_TRAIT_PCF         (1u << 7) /* VER3: vol by target, no access counters, kinds as given, ATS but for VRAM */
 
 #define NVMMU_REFUSED 0xff /* aperture[]: the format cannot map this memory */
 
@@ -37,7 +41,7 @@ struct nvmmu_field_layout {
     uint8_t high, low;
     uint8_t address_bit;     /* non-zero: an address, and this is its bit that lies at `low` */
     const char *const *text; /* meanings of the values 0, 1, …, or NULL */
-    uint8_t traits;          /* only on formats with one of these; 0: on all */
+    uint16_t traits;         /* only on formats with one of these; 0: on all */
 };
 struct nvmmu_field_set {
     const struct nvmmu_field_layout *field;
@@ -50,6 +54,7 @@ struct nvmmu_spot {
     enum nvmmu_fault fault;
     uint64_t word;          /* the lowest directory entry read */
     unsigned shift;         /* log2 of the bytes it covers */
+    unsigned size;          /* leaf: the tables have their first entries >> size only */
     bool leaf;              /* it points at leaf tables */
     const uint64_t *big, *small; /* leaf: they, where present and inside a window; at least one */
 };
@@ -63,7 +68,7 @@ struct nvmmu_format {
     uint8_t va_bits;
     uint8_t page_levels;                  /* bit n: a table of enum nvmmu_level n can hold pages */
     uint8_t aperture[4];                  /* PTE aperture of memory NVMMU_VRAM … NVMMU_NCOH, or NVMMU_REFUSED */
-    uint8_t traits;                       /* NVMMU_TRAIT_* */
+    uint16_t traits;                      /* NVMMU_TRAIT_* */
     uint8_t address_shift;                /* PTE address field = address >> address_shift, all apertures */
     uint8_t address_bits[4];              /* by PTE aperture: width of a physical address */
 
@@ -72,6 +77,7 @@ struct nvmmu_format {
     uint64_t page_bit;               /* in a directory: the entry is a page; 0: directories hold none */
     uint64_t sparse_pte, sparse_pde; /* 0: no sparse pages */
     uint64_t hidden;                 /* LPT: do not look into the SPT; 0: no such word */
+    uint64_t sparse_mask, hidden_mask; /* the bits by which sparse_pte and hidden are told */
 
     const struct nvmmu_kinds *kinds;
 
@@ -88,7 +94,10 @@ struct nvmmu_format {
     void (*cursor_translate)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
 };
 
-extern const struct nvmmu_format nvmmu__gp100, nvmmu__gp10b, nvmmu__gv100, nvmmu__tu102, nvmmu__ga100;
+extern const struct nvmmu_format nvmmu__gf100, nvmmu__gk104, nvmmu__gk20a, nvmmu__gm200, nvmmu__gm20b;
+extern const struct nvmmu_format nvmmu__gf100_64k, nvmmu__gk104_64k, nvmmu__gk20a_64k, nvmmu__gm200_64k, nvmmu__gm20b_64k;
+extern const struct nvmmu_format nvmmu__gp100, nvmmu__gp10b, nvmmu__gv100, nvmmu__tu102, nvmmu__ga100, nvmmu__ga100_512m;
+extern const struct nvmmu_format nvmmu__gh100, nvmmu__gb100;
 
 static inline uint64_t nvmmu__entries(const struct nvmmu_level_info *l)
 {
@@ -103,6 +112,12 @@ static inline uint64_t nvmmu__table_bytes(const struct nvmmu_level_info *l)
 static inline uint64_t nvmmu__index(const struct nvmmu_level_info *l, uint64_t va)
 {
     return va >> l->shift & (nvmmu__entries(l) - 1);
+}
+
+/* `word` is the special word `pattern`, told by the bits of `mask`; 0: the format has no such word. */
+static inline bool nvmmu__word_is(uint64_t word, uint64_t mask, uint64_t pattern)
+{
+    return pattern && (word & mask) == pattern;
 }
 
 /* Entries are read while others write them. */

@@ -73,7 +73,8 @@ int nvmmu__gp100_pte_encode(const struct nvmmu_format *f, const struct nvmmu_pte
 
     if (pte->aperture > NVMMU_NCOH || pte->kind > 0xff || tag >> PTE_COMPTAG_BITS || pte->addr & 0xfff)
         return -EINVAL;
-    if (pte->encrypted && !(f->traits & NVMMU_TRAIT_ENCRYPTED))
+    if ((pte->encrypted && !(f->traits & NVMMU_TRAIT_ENCRYPTED)) || pte->lock || pte->read_disable ||
+        pte->write_disable || pte->acd)
         return -EINVAL;
     if (pte->aperture == NVMMU_PEER ? pte->peer > 7 || peer_tag(f, pte, &tag) : pte->peer)
         return -EINVAL;
@@ -125,7 +126,7 @@ static int half_encode(const struct nvmmu_format *f, const struct nvmmu_pde *pde
     if (pde->no_ats && (!(f->traits & NVMMU_TRAIT_NO_ATS) || (pde->present && align < 4096)))
         return -EINVAL;
     if (pde->present) {
-        if (pde->aperture == NVMMU_PEER || pde->aperture > NVMMU_NCOH || pde->addr & (align - 1) ||
+        if (pde->size || pde->aperture == NVMMU_PEER || pde->aperture > NVMMU_NCOH || pde->addr & (align - 1) ||
             pde->addr >> (pde->aperture == NVMMU_VRAM ? VRAM_BITS : SYS_BITS))
             return -EINVAL;
         *word = pde->addr >> ADDRESS_SHIFT | (pde->aperture == NVMMU_VRAM ? 1ull : pde->aperture) << 1;
@@ -307,8 +308,10 @@ static const struct nvmmu_translator translator = {
     .valid = PTE_VALID,
     .page_bit = PDE_IS_PAGE,
     .sparse_pte = PTE_VOL,
+    .sparse_mask = PTE_VOL,
     .sparse_pde = PDE_VOL,
     .hidden = PTE_PRIV,
+    .hidden_mask = PTE_PRIV,
     .ro = PTE_RO,
     .priv = PTE_PRIV,
     .aperture_low = 1,
@@ -330,12 +333,12 @@ void nvmmu__gp100_translate(const struct nvmmu_space *s, uint64_t va, struct nvm
 
 static __attribute__((noinline)) const uint64_t *pd0(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *spot)
 {
-    return nvmmu_pd0_with(&translator, s, va, spot);
+    return nvmmu__pd0_with(&translator, s, va, spot);
 }
 
-void nvmmu_gp100_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
+void nvmmu__gp100_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
 {
-    nvmmu_cursor_with(&translator, c, va, pd0, out);
+    nvmmu__cursor_with(&translator, c, va, pd0, out);
 }
 
 /* ---- the chips ---------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ struct source {
     const struct nvmmu_map *map;
     struct nvmmu_pte pte;
     unsigned shift;
-    bool tagged; /* the comptag follows the address */
+    enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
 };
 
 /* Where in the object we are. */
@@ -23,23 +23,43 @@ struct place {
     uint64_t word, step; /* of the next page of *piece (0: not known yet), and what each further one adds */
 };
 
-static bool page_size_suits(const struct nvmmu_format *f, const struct nvmmu_map *m)
+static uint8_t page_flags(const struct nvmmu_format *f, unsigned shift)
 {
-    uint8_t need = m->target == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST;
-
     for (unsigned i = 0; i < f->page_count; i++)
-        if (f->page[i].shift == m->shift)
-            return f->page[i].flags & need;
-    return false;
+        if (f->page[i].shift == shift)
+            return f->page[i].flags;
+    return 0;
+}
+
+/* The kind as it is written, and its tags. `plain` is the uncompressed kind. */
+static int kind_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, unsigned kind, unsigned plain,
+                     struct source *s)
+{
+    const struct nvmmu_format *f = vmm->format;
+    bool compressible = plain != kind, keep = vmm->gsp_rm || f->traits & NVMMU_TRAIT_PCF;
+
+    if (compressible && f->traits & NVMMU_TRAIT_OBJECT_TAGS) {
+        if (s->pte.aperture != NVMMU_VRAM || !(page_flags(f, m->shift) & NVMMU_PAGE_COMP))
+            return -EINVAL;
+        keep = m->comptags;
+        s->tags = keep ? TAGS_BY_OFFSET : UNTAGGED;
+    } else if (compressible && keep && f->traits & NVMMU_TRAIT_TAGS && m->shift >= 16) {
+        s->tags = TAGS_BY_ADDRESS; /* a line for every 64 KiB of VRAM; smaller pages get none */
+    }
+    s->pte.kind = (uint16_t)(keep ? kind : plain);
+    return 0;
 }
 
 static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *out)
 {
     const struct nvmmu_format *f = vmm->format;
     unsigned kind = m->defaults ? 0 : m->kind;
+    bool by_target = m->defaults || f->traits & NVMMU_TRAIT_PCF;
+    uint8_t need = m->target == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST;
     int plain = nvmmu_kind_uncompressed(f, kind);
 
-    if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED || !page_size_suits(f, m) || plain < 0)
+    if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED || !(page_flags(f, m->shift) & need) ||
+        plain < 0)
         return -EINVAL;
     if (m->object_shift < m->shift || m->offset & ((1ull << m->shift) - 1))
         return -EINVAL;
@@ -50,25 +70,40 @@ static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
         .shift = m->shift,
         .pte = {
             .aperture = f->aperture[m->target],
-            .kind = (uint16_t)(vmm->gsp_rm ? kind : (unsigned)plain),
-            .vol = m->defaults ? m->target == NVMMU_HOST : m->vol,
+            .vol = by_target ? m->target == NVMMU_HOST : m->vol,
             .ro = !m->defaults && m->ro,
             .priv = !m->defaults && m->priv,
+            .acd = f->traits & NVMMU_TRAIT_PCF,
         },
-        /* A line for every 64 KiB of VRAM; smaller pages get none. */
-        .tagged = vmm->gsp_rm && (unsigned)plain != kind && f->traits & NVMMU_TRAIT_TAGS && m->shift >= 16,
     };
-    return 0;
+    return kind_init(vmm, m, kind, (unsigned)plain, out);
 }
 
-/* The entry of the page at `addr`. */
-static int source_word(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t *word)
+/* The tag field of the page at `offset` into the object. Halves go (t, 0) (t + 1, 1) (t + 1, 0) (t + 2, 1) …, as
+ * nouveau writes them. */
+static uint32_t object_tag(const struct nvmmu_format *f, const struct source *s, uint64_t offset)
+{
+    const uint32_t too_wide = UINT32_MAX, upper_half = 1u << 16;
+    uint64_t n = offset >> s->shift, line = s->map->comptag + n;
+
+    if (s->shift == 16 && f->traits & NVMMU_TRAIT_TAG_HALVES) {
+        line = s->map->comptag + (n + 1) / 2;
+        return line >> 16 ? too_wide : (uint32_t)line | (n & 1 ? upper_half : 0);
+    }
+    return line > too_wide ? too_wide : (uint32_t)line;
+}
+
+/* The entry of the page at `addr`, `offset` into the object. */
+static int source_word(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t offset,
+                       uint64_t *word)
 {
     struct nvmmu_pte pte = s->pte;
 
     pte.addr = addr;
-    if (s->tagged)
+    if (s->tags == TAGS_BY_ADDRESS)
         pte.comptag = (uint32_t)(1 + (addr >> 16));
+    else if (s->tags == TAGS_BY_OFFSET)
+        pte.comptag = object_tag(f, s, offset);
     return f->pte_encode(f, &pte, word);
 }
 
@@ -91,13 +126,16 @@ static bool place_first(const struct nvmmu_map *m, struct place *out)
     return p < end;
 }
 
-static int piece_check(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t size)
+static int piece_check(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t size,
+                       uint64_t offset)
 {
     uint64_t unit = 1ull << s->shift, word;
 
     if ((addr | size) & (unit - 1) || addr + (size - 1) < addr)
         return -EINVAL;
-    return source_word(f, s, addr, &word) || source_word(f, s, addr + size - unit, &word) ? -EINVAL : 0;
+    if (source_word(f, s, addr, offset, &word) || source_word(f, s, addr + size - unit, offset + size - unit, &word))
+        return -EINVAL;
+    return 0;
 }
 
 /* Every address fits its field and suits the page size. */
@@ -117,7 +155,7 @@ static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
     while (left) {
         uint64_t n = at.piece->size - at.offset < left ? at.piece->size - at.offset : left;
 
-        if (n && piece_check(vmm->format, s, at.piece->addr + at.offset, n))
+        if (n && piece_check(vmm->format, s, at.piece->addr + at.offset, n, m->offset + (m->size - left)))
             return -EINVAL;
         left -= n;
         at = (struct place){.piece = at.piece + 1};
@@ -127,14 +165,26 @@ static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
+/* n entries whose tags need not rise evenly; such pages have entries of one word. */
+static void write_tagged(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
+                         uint32_t n, uint64_t addr, uint64_t offset)
+{
+    uint64_t word;
+
+    for (uint64_t k = 0; k < n; k++) {
+        source_word(vmm->format, s, addr + (k << s->shift), offset + (k << s->shift), &word);
+        nvmmu__store(entry_at(shape_of(vmm, t), t, h, i + (uint32_t)k), word);
+    }
+}
+
 /* The words of a piece's pages, once a piece. */
 static void piece_begin(const struct nvmmu_format *f, const struct source *s, struct place *at)
 {
     uint64_t addr = at->piece->addr + at->offset, unit = 1ull << s->shift, second = 0;
 
-    source_word(f, s, addr, &at->word);
+    source_word(f, s, addr, 0, &at->word);
     if (at->piece->size - at->offset > unit)
-        source_word(f, s, addr + unit, &second);
+        source_word(f, s, addr + unit, 0, &second);
     at->step = second - at->word;
 }
 
@@ -154,7 +204,7 @@ static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct ta
 {
     uint64_t word;
 
-    source_word(vmm->format, s, 0, &word);
+    source_word(vmm->format, s, 0, 0, &word);
     vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, word,
                       s->map->pages + (at->offset >> 12), vmm->format->address_shift);
     at->offset += c->size;
@@ -169,9 +219,14 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
         uint64_t pages = (at->piece->size - at->offset) >> s->shift;
         uint32_t n = pages < end - i ? (uint32_t)pages : end - i;
 
-        if (!at->word)
-            piece_begin(vmm->format, s, at);
-        write_run(vmm, t, h, i, n, at);
+        if (s->tags == TAGS_BY_OFFSET) {
+            write_tagged(vmm, s, t, h, i, n, at->piece->addr + at->offset,
+                         s->map->offset + (c->va - s->map->va) + ((uint64_t)(i - c->index) << s->shift));
+        } else {
+            if (!at->word)
+                piece_begin(vmm->format, s, at);
+            write_run(vmm, t, h, i, n, at);
+        }
         i += n;
         at->offset += (uint64_t)n << s->shift;
         at->word += n * at->step;

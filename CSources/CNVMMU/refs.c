@@ -3,7 +3,8 @@
  *
  * nvkm's rules for the pair: referencing small entries takes the big entry over them away at once (it becomes 0, so
  * that the SPT is looked into), whether or not it was valid; when the last small reference below goes, the big
- * entry hides them again, or is sparse, unless a big page has been referenced since.
+ * entry hides them again, or is sparse, unless a big page has been referenced since. Without a hiding pattern (Fermi)
+ * a valid big entry stays until it is unmapped.
  */
 #include <errno.h>
 #include <stdalign.h>
@@ -45,7 +46,8 @@ void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint
         bits_clear(t->bits + sh->holds, big, 1);
         if (bits_get(sparse_of(sh, t, LPT), big))
             small_fill_sparse(vmm, t, big);
-        big_entry_write(vmm, t, big, 0);
+        if (vmm->format->hidden)
+            big_entry_write(vmm, t, big, 0);
     }
 }
 
@@ -66,10 +68,11 @@ void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, ui
     }
 }
 
-void nvmmu__leaf_show(struct nvmmu_vmm *vmm, const struct table *t)
+void nvmmu__table_show(struct nvmmu_vmm *vmm, const struct table *t)
 {
-    if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
-        nvmmu__table_link(vmm, t);
+    for (; t->parent && holds_pages(vmm, t->parent); t = t->parent)
+        if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
+            nvmmu__table_link(vmm, t);
 }
 
 /* ---- counting --------------------------------------------------------------------------------------------- */
@@ -116,9 +119,9 @@ static void entries_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, u
 {
     const struct shape *sh = shape_of(vmm, t);
 
+    nvmmu__table_show(vmm, t);
     if (t->child)
         return;
-    nvmmu__leaf_show(vmm, t);
     if (h == SPT) {
         nvmmu__small_taken(vmm, t, i, n);
     } else {

@@ -161,8 +161,7 @@ static void block_settle(struct nvmmu_vmm *vmm, const struct block *b)
         struct chunk c = chunk_of(sh, b->h, va, end);
 
         t = nvmmu__table_at(vmm, t, va, b->depth, b->h);
-        if (!t->child)
-            nvmmu__leaf_show(vmm, t);
+        nvmmu__table_show(vmm, t);
         if (!t->child && b->h == SPT)
             nvmmu__small_taken(vmm, t, c.index, c.count);
         below_settle(vmm, t, b->h, c.index, c.count, true);

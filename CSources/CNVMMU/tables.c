@@ -215,20 +215,21 @@ static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 
 /* ---- links ------------------------------------------------------------------------------------------------ */
 
-static struct nvmmu_pde pointer_to(const struct hw *hw)
+static struct nvmmu_pde pointer_to(const struct nvmmu_format *f, const struct hw *hw)
 {
     return (struct nvmmu_pde){
         .addr = hw->addr,
         .aperture = hw->aperture,
         .present = hw->cpu != NULL,
         .vol = hw->cpu && hw->aperture == NVMMU_HOST,
+        .no_ats = hw->cpu && hw->aperture == NVMMU_VRAM && f->traits & NVMMU_TRAIT_PCF,
     };
 }
 
 /* The parent's entry for what `t` has. -EINVAL: an address that does not fit. */
 static int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64_t word[2])
 {
-    struct nvmmu_pde first = pointer_to(&t->hw[0]), small = pointer_to(&t->hw[SPT]);
+    struct nvmmu_pde first = pointer_to(vmm->format, &t->hw[0]), small = pointer_to(vmm->format, &t->hw[SPT]);
     enum nvmmu_level level = vmm->shape[t->depth - 1].level[0]->level;
 
     if (t->child)

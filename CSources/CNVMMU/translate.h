@@ -18,21 +18,23 @@ struct nvmmu_next {
 struct nvmmu_translator {
     const struct nvmmu_level_info *level;
     unsigned level_count, va_bits;
-    uint64_t valid, page_bit, sparse_pte, sparse_pde, hidden;
+    uint64_t valid, page_bit, sparse_pte, sparse_mask, sparse_pde, hidden, hidden_mask;
     uint64_t ro, priv;
     unsigned aperture_low; /* lowest bit of a PTE's aperture */
     struct nvmmu_next (*next)(uint64_t word);
     struct nvmmu_next (*big)(const uint64_t word[2]);
     struct nvmmu_next (*small)(const uint64_t word[2]);
+    unsigned (*size)(uint64_t word); /* of the leaf tables (struct nvmmu_spot); NULL: always 0 */
     uint64_t (*address)(uint64_t pte, unsigned aperture);
 };
 
 #define NVMMU_INLINE static inline __attribute__((always_inline))
 
+/* A table of entries >> size. */
 NVMMU_INLINE const uint64_t *nvmmu__next_table(const struct nvmmu_space *s, struct nvmmu_next next,
-                                              const struct nvmmu_level_info *l)
+                                               const struct nvmmu_level_info *l, unsigned size)
 {
-    return next.present ? nvmmu__window_at(s, next.aperture, next.addr, nvmmu__table_bytes(l)) : NULL;
+    return next.present ? nvmmu__window_at(s, next.aperture, next.addr, nvmmu__table_bytes(l) >> size) : NULL;
 }
 
 /* The entry at hand covers 1 << shift bytes and decides. */
@@ -43,7 +45,7 @@ NVMMU_INLINE void nvmmu__spot_is(struct nvmmu_spot *spot, enum nvmmu_state state
 }
 
 /* What PD0's entry says. A table outside every window is one that is not there. */
-NVMMU_INLINE void nvmmu_spot_at_pd0(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+NVMMU_INLINE void nvmmu__spot_at_pd0(const struct nvmmu_translator *t, const struct nvmmu_space *s,
                                     const uint64_t *table, uint64_t va, struct nvmmu_spot *spot)
 {
     const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
@@ -59,8 +61,13 @@ NVMMU_INLINE void nvmmu_spot_at_pd0(const struct nvmmu_translator *t, const stru
         word[1] = nvmmu__load(entry + 1);
     big = t->big(word);
     small = t->small(word);
-    spot->big = nvmmu__next_table(s, big, l + 1);
-    spot->small = nvmmu__next_table(s, small, l + 2);
+    spot->size = t->size ? t->size(word[0]) : 0;
+    if (spot->size && (big.present || small.present) && (va & ((1ull << l->shift) - 1)) >> (l->shift - spot->size)) {
+        nvmmu__spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_PDE_SIZE, l->shift, word[0]);
+        return;
+    }
+    spot->big = nvmmu__next_table(s, big, l + 1, spot->size);
+    spot->small = nvmmu__next_table(s, small, l + 2, spot->size);
     spot->word = word[0];
     spot->shift = l->shift;
     spot->leaf = (spot->big || spot->small) && !spot->big == !big.present;
@@ -69,7 +76,7 @@ NVMMU_INLINE void nvmmu_spot_at_pd0(const struct nvmmu_translator *t, const stru
 }
 
 /* The PD0 table for va, or NULL: a directory above decides. */
-NVMMU_INLINE const uint64_t *nvmmu_pd0_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
+NVMMU_INLINE const uint64_t *nvmmu__pd0_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
                                             struct nvmmu_spot *spot)
 {
     const unsigned pd0 = t->level_count - 3;
@@ -86,7 +93,7 @@ NVMMU_INLINE const uint64_t *nvmmu_pd0_with(const struct nvmmu_translator *t, co
     for (unsigned i = 0; i < pd0; i++) {
         const struct nvmmu_level_info *l = &t->level[i];
 
-        table = nvmmu__next_table(s, next, l);
+        table = nvmmu__next_table(s, next, l, 0);
         if (__builtin_expect(!table, 0))
             break;
         word = nvmmu__load(table + nvmmu__index(l, va));
@@ -99,7 +106,7 @@ NVMMU_INLINE const uint64_t *nvmmu_pd0_with(const struct nvmmu_translator *t, co
         }
         next = t->next(word);
     }
-    table = nvmmu__next_table(s, next, &t->level[pd0]);
+    table = nvmmu__next_table(s, next, &t->level[pd0], 0);
     if (__builtin_expect(!table, 0))
         nvmmu__spot_is(spot, word & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED, NVMMU_FAULT_PDE,
                       above, word);
@@ -109,10 +116,10 @@ NVMMU_INLINE const uint64_t *nvmmu_pd0_with(const struct nvmmu_translator *t, co
 NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
                                     struct nvmmu_spot *spot)
 {
-    const uint64_t *table = nvmmu_pd0_with(t, s, va, spot);
+    const uint64_t *table = nvmmu__pd0_with(t, s, va, spot);
 
     if (__builtin_expect(table != NULL, 1))
-        nvmmu_spot_at_pd0(t, s, table, va, spot);
+        nvmmu__spot_at_pd0(t, s, table, va, spot);
     else
         spot->leaf = false;
 }
@@ -135,6 +142,16 @@ NVMMU_INLINE void nvmmu__translation_is(const struct nvmmu_translator *t, uint64
     out->priv = (word & t->priv) != 0;
 }
 
+NVMMU_INLINE void nvmmu__translate_entry(const struct nvmmu_translator *t, uint64_t va, unsigned shift, uint64_t pte,
+                                         struct nvmmu_translation *out)
+{
+    nvmmu__translation_is(t, va,
+                          pte & t->valid                                       ? NVMMU_MAPPED
+                          : nvmmu__word_is(pte, t->sparse_mask, t->sparse_pte) ? NVMMU_SPARSE
+                                                                               : NVMMU_UNMAPPED,
+                          NVMMU_FAULT_PTE, shift, pte, out);
+}
+
 /* The leaf tables' answer. The LPT's entry decides, unless it leaves it to the SPT. */
 NVMMU_INLINE void nvmmu__translate_leaf(const struct nvmmu_translator *t, const uint64_t *big, const uint64_t *small,
                                        uint64_t va, struct nvmmu_translation *out)
@@ -144,22 +161,14 @@ NVMMU_INLINE void nvmmu__translate_leaf(const struct nvmmu_translator *t, const 
 
     if (big) {
         pte = nvmmu__load(big + nvmmu__index(l, va));
-        if (pte & (t->valid | t->sparse_pte | t->hidden) || !small) {
-            nvmmu__translation_is(t, va,
-                                 pte & t->valid        ? NVMMU_MAPPED
-                                 : pte & t->sparse_pte ? NVMMU_SPARSE
-                                                       : NVMMU_UNMAPPED,
-                                 NVMMU_FAULT_PTE, l->shift, pte, out);
+        if (!small || pte & t->valid || nvmmu__word_is(pte, t->sparse_mask, t->sparse_pte) ||
+            nvmmu__word_is(pte, t->hidden_mask, t->hidden)) {
+            nvmmu__translate_entry(t, va, l->shift, pte, out);
             return;
         }
     }
     l++;
-    pte = nvmmu__load(small + nvmmu__index(l, va));
-    nvmmu__translation_is(t, va,
-                         pte & t->valid        ? NVMMU_MAPPED
-                         : pte & t->sparse_pte ? NVMMU_SPARSE
-                                               : NVMMU_UNMAPPED,
-                         NVMMU_FAULT_PTE, l->shift, pte, out);
+    nvmmu__translate_entry(t, va, l->shift, nvmmu__load(small + nvmmu__index(l, va)), out);
 }
 
 NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
@@ -174,8 +183,9 @@ NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const 
         nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
 }
 
-/* Looks above PD0 only where the cursor has not been, and at PD0 only outside the 2 MiB it is in. */
-NVMMU_INLINE void nvmmu_cursor_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
+/* Looks above PD0 only where the cursor has not been, and at PD0 only outside the entry it is in. Short tables are
+ * looked for every time. */
+NVMMU_INLINE void nvmmu__cursor_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
                                     const uint64_t *(*pd0)(const struct nvmmu_space *, uint64_t, struct nvmmu_spot *),
                                     struct nvmmu_translation *out)
 {
@@ -197,12 +207,12 @@ NVMMU_INLINE void nvmmu_cursor_with(const struct nvmmu_translator *t, struct nvm
         }
         *d = (struct nvmmu_cursor_directory){directory, table};
     }
-    nvmmu_spot_at_pd0(t, &c->space, d->table, va, &spot);
+    nvmmu__spot_at_pd0(t, &c->space, d->table, va, &spot);
     if (!spot.leaf) {
         nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
         return;
     }
-    c->leaf = leaf;
+    c->leaf = spot.size ? ~0ull : leaf;
     c->big = spot.big;
     c->small = spot.small;
     nvmmu__translate_leaf(t, c->big, c->small, va, out);

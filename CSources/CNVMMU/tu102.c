@@ -12,6 +12,9 @@
 
 static const struct nvmmu_page_size pages[] = {{47, S}, {38, S}, {29, S}, {21, S | V | C}, {16, S | V | C}, {12, S | V | H}};
 
+/* What nouveau does not offer, for those who ask for it. */
+static const struct nvmmu_page_size pages_512m[] = {{47, S}, {38, S}, {29, S | V | C}, {21, S | V | C}, {16, S | V | C}, {12, S | V | H}};
+
 static const uint8_t plain[16] = {
     0x00, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x06, 0x06, 0x02, 0x01, 0x03, 0x04, 0x05, 0x07,
 };
@@ -34,7 +37,7 @@ static const struct nvmmu_kind_name names[] = {
     {0x0f, "SMSKED message"},
 };
 
-static const struct nvmmu_kinds kinds = {
+const struct nvmmu_kinds nvmmu__tu102_kinds = {
     .plain = plain,
     .count = sizeof(plain),
     .invalid = 0x07,
@@ -50,16 +53,13 @@ const struct nvmmu_format nvmmu__tu102 = {
     .page_levels = NVMMU_VER2_PAGE_LEVELS,
     .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH},
     .traits = NVMMU_TRAIT_TAGS | NVMMU_TRAIT_NO_ATS | NVMMU_TRAIT_WIDE_PEER,
-    .kinds = &kinds,
+    .kinds = &nvmmu__tu102_kinds,
 };
 
-const struct nvmmu_format nvmmu__ga100 = {
-    .name = "ga100",
-    NVMMU_VER2,
-    .page = pages,
-    .page_count = 6,
-    .page_levels = NVMMU_VER2_PAGE_LEVELS | 1u << NVMMU_PD1,
-    .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH},
-    .traits = NVMMU_TRAIT_NO_ATS | NVMMU_TRAIT_WIDE_PEER,
-    .kinds = &kinds,
-};
+#define AMPERE \
+    NVMMU_VER2, .page_count = 6, .page_levels = NVMMU_VER2_PAGE_LEVELS | 1u << NVMMU_PD1, \
+    .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, \
+    .traits = NVMMU_TRAIT_NO_ATS | NVMMU_TRAIT_WIDE_PEER, .kinds = &nvmmu__tu102_kinds
+
+const struct nvmmu_format nvmmu__ga100 = {.name = "ga100", AMPERE, .page = pages};
+const struct nvmmu_format nvmmu__ga100_512m = {.name = "ga100-512m", AMPERE, .page = pages_512m};

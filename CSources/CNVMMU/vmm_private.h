@@ -136,8 +136,8 @@ bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 /* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
 void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
-/* A page that stands over the tables of `t` gives way to them. */
-void nvmmu__leaf_show(struct nvmmu_vmm *vmm, const struct table *t);
+/* Pages that stand over the tables of `t` give way to them. */
+void nvmmu__table_show(struct nvmmu_vmm *vmm, const struct table *t);
 
 /* ---- shared small things --------------------------------------------------------------------------------- */
 
@@ -174,6 +174,12 @@ static inline bool entry_sparse(const struct shape *sh, const struct table *t, u
 static inline uint64_t *entry_at(const struct shape *sh, const struct table *t, unsigned h, uint32_t i)
 {
     return (uint64_t *)t->hw[h].cpu + (size_t)i * sh->words;
+}
+
+/* Entries of the table can hold pages. */
+static inline bool holds_pages(const struct nvmmu_vmm *vmm, const struct table *t)
+{
+    return vmm->format->page_levels >> shape_of(vmm, t)->level[0]->level & 1;
 }
 
 /* The entry holds a page. */

@@ -39,7 +39,7 @@ static void sparse(struct nvmmu_walk *w, enum nvmmu_level level, unsigned shift)
 static struct nvmmu_step *step_into(const struct nvmmu_space *s, const struct nvmmu_level_info *l,
                                     const struct nvmmu_pde *to, uint64_t va, struct nvmmu_walk *w)
 {
-    const uint64_t *table = nvmmu__window_at(s, to->aperture, to->addr, nvmmu__table_bytes(l));
+    const uint64_t *table = nvmmu__window_at(s, to->aperture, to->addr, nvmmu__table_bytes(l) >> to->size);
     struct nvmmu_step *step = &w->step[w->step_count];
     unsigned words = l->entry_bytes / 8u;
 
@@ -56,13 +56,26 @@ static struct nvmmu_step *step_into(const struct nvmmu_space *s, const struct nv
     return step;
 }
 
+/* Leaf tables may be short. */
+static bool is_beyond(const struct nvmmu_level_info *pd0, const struct nvmmu_entry *e, uint64_t va)
+{
+    unsigned size = e->next.present ? e->next.size : e->big.size;
+
+    return size && (va & ((1ull << pd0->shift) - 1)) >> (pd0->shift - size);
+}
+
 /* PD0's entry points at one or two leaf tables: the LPT's entry decides, unless it leaves it to the SPT. */
 static void walk_leaf(const struct nvmmu_space *s, uint64_t va, const struct nvmmu_entry *pd0, struct nvmmu_walk *w)
 {
     const struct nvmmu_level_info *lpt = &s->format->level[s->format->level_count - 2];
     const struct nvmmu_level_info *l = pd0->big.present ? lpt : lpt + 1;
-    const struct nvmmu_step *step = step_into(s, l, pd0->big.present ? &pd0->big : &pd0->next, va, w);
+    const struct nvmmu_step *step;
 
+    if (is_beyond(lpt - 1, pd0, va)) {
+        unmapped(w, NVMMU_FAULT_PDE_SIZE, lpt[-1].level, lpt[-1].shift);
+        return;
+    }
+    step = step_into(s, l, pd0->big.present ? &pd0->big : &pd0->next, va, w);
     if (step && l == lpt && step->entry.state == NVMMU_ENTRY_INVALID && pd0->next.present) {
         l++;
         step = step_into(s, l, &pd0->next, va, w);

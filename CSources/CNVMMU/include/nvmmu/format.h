@@ -7,7 +7,8 @@
  * Levels are named as NVIDIA does: PD0 is the lowest directory, LPT the table of big-page entries, SPT the table
  * of 4 KiB entries. Entries are little-endian 64-bit words; at PD0 of Pascal and later two of them, low word first.
  *
- * Facts: NVIDIA open-gpu-doc (gp100-mmu-format, gv100/tu104/ga100 dev_mmu), Linux 7.2 nvkm/subdev/mmu.
+ * Facts: NVIDIA open-gpu-doc (gp100-mmu-format, gv100/tu104/ga100 dev_mmu), NVIDIA open-gpu-kernel-modules (dev_mmu
+ * of Fermi to Maxwell, Hopper, Blackwell), Linux 7.2 nvkm/subdev/mmu.
  */
 #ifndef NVMMU_FORMAT_H
 #define NVMMU_FORMAT_H
@@ -42,8 +43,10 @@ struct nvmmu_page_size {
 /* A page table format as one nouveau class drives it. Static and constant. */
 struct nvmmu_format;
 
-/* By nouveau's name of the class ("gp100", "gp10b", "gv100", "tu102") or of a chip that shares one ("ga100",
- * "ga102", "ad102": the tu102 class without compression tags). NULL: unknown. */
+/* By nouveau's name of the class ("gf100", "gk104", "gk20a", "gm200", "gm20b", "gp100", "gp10b", "gv100", "tu102",
+ * "gh100") or of a chip that shares one ("ga100", "ga102", "ad102": the tu102 class without compression tags).
+ * Fermi to Maxwell have big pages of 128 KiB; "-64k" behind the name is their mode with 64 KiB. What the hardware has
+ * and nouveau does not offer: "ga100-512m" (512 MiB pages), "gb100" (takes 256 GiB pages). NULL: unknown. */
 const struct nvmmu_format *nvmmu_format_find(const char *name);
 const char *nvmmu_format_name(const struct nvmmu_format *f);
 /* Bits of a virtual address. */
@@ -105,11 +108,14 @@ struct nvmmu_pte {
     uint8_t aperture; /* enum nvmmu_aperture */
     uint8_t peer;     /* peer id, for NVMMU_PEER */
     bool vol, priv, ro, atomic_disable, encrypted;
+    bool lock, read_disable, write_disable; /* Fermi to Maxwell; the disables (of the L1 and GCC) not on Fermi */
+    bool acd;                               /* Hopper and later: no access counters */
 };
 /* A pointer to a table. */
 struct nvmmu_pde {
     uint64_t addr;
     uint8_t aperture; /* enum nvmmu_aperture of the table's memory; never NVMMU_PEER */
+    uint8_t size;     /* Fermi to Maxwell: the table has only its first entries >> size (0 to 3; one for both tables) */
     bool present, vol, no_ats;
 };
 
@@ -178,7 +184,7 @@ struct nvmmu_space {
 /* Why an access faults; values of the fault buffer's type field (gv100 dev_fault). */
 enum nvmmu_fault {
     NVMMU_FAULT_PDE = 0x00,      /* no table at some level (or outside every window) */
-    NVMMU_FAULT_PDE_SIZE = 0x01, /* an entry that its level cannot hold */
+    NVMMU_FAULT_PDE_SIZE = 0x01, /* an entry that its level cannot hold, or beyond a short table */
     NVMMU_FAULT_PTE = 0x02,      /* entry not valid, or hidden */
     NVMMU_FAULT_VA_LIMIT = 0x03, /* address above the VA bits */
 };

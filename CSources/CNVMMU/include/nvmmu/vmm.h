@@ -114,13 +114,16 @@ struct nvmmu_map {
     uint8_t kind;
     bool vol, ro, priv;
     bool defaults; /* nouveau's empty arguments: vol where the target is coherent host memory, the rest 0 */
-    bool comptags; /* the caller wants compression (nouveau without no_comp); without effect on the raw path */
+    /* Fermi to Maxwell: keep a compressible kind; the pages have the tag lines from `comptag` on, the line of the
+     * object's first byte (nouveau without no_comp). Without it the uncompressed kind of the same layout is written. */
+    bool comptags;
+    uint32_t comptag;
 };
 
 /*
  * Writes the entries of referenced pages. Allocates nothing. -EINVAL: the page size does not suit the target, va,
  * size or offset are not multiples of the page, the object's pages are smaller or it is too short, the kind is
- * refused, an address does not fit its field (ADDR-WIDTH), or an entry has no reference (MAP-UNREFERENCED).
+ * refused, (Fermi to Maxwell) compressible and the page size or the aperture is not, an address does not fit its field (ADDR-WIDTH), or an entry has no reference (MAP-UNREFERENCED).
  */
 int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *map);
 /* Clears entries of referenced pages, to sparse or to not valid. Allocates nothing. -EINVAL: as above. */

@@ -1,0 +1,127 @@
+/* The parts of the Fermi … Maxwell format (VER1) that its classes share. Words: gf100.c. */
+#ifndef NVMMU_GF100_H
+#define NVMMU_GF100_H
+
+#include "format_private.h"
+#include "translate.h"
+
+#define VER1_PTE_VALID 0x1ull
+#define VER1_PTE_PRIV  0x2ull
+#define VER1_PTE_RO    0x4ull
+#define VER1_PTE_VOL   0x100000000ull
+#define VER1_PDE_VOL_BIG 0x800000000ull
+
+#define VER1_SYS_ADDRESS   0xfffffff0ull
+#define VER1_VRAM_ADDRESS  0x1ffffff0ull
+#define VER1_ADDRESS_SHIFT 8
+#define VER1_APERTURE_LOW  33
+#define VER1_SMALL_LOW     32 /* of a PDE's half for the SPT */
+
+/* What the classes can: Fermi has no hiding, sparse pages come with GM20x. */
+#define VER1_HIDDEN     VER1_PTE_PRIV
+#define VER1_SPARSE_PTE VER1_PTE_VOL
+#define VER1_SPARSE_PDE VER1_PDE_VOL_BIG
+
+static const struct nvmmu_level_info nvmmu__ver1_levels_128k[3] = {
+    {.level = NVMMU_PD0, .index_bits = 13, .shift = 27, .entry_bytes = 8, .table_align = 4096},
+    {.level = NVMMU_LPT, .index_bits = 10, .shift = 17, .entry_bytes = 8, .table_align = 4096},
+    {.level = NVMMU_SPT, .index_bits = 15, .shift = 12, .entry_bytes = 8, .table_align = 4096},
+};
+static const struct nvmmu_level_info nvmmu__ver1_levels_64k[3] = {
+    {.level = NVMMU_PD0, .index_bits = 14, .shift = 26, .entry_bytes = 8, .table_align = 4096},
+    {.level = NVMMU_LPT, .index_bits = 10, .shift = 16, .entry_bytes = 8, .table_align = 4096},
+    {.level = NVMMU_SPT, .index_bits = 14, .shift = 12, .entry_bytes = 8, .table_align = 4096},
+};
+
+/* ---- the quick walk ----------------------------------------------------------------------------------- */
+
+/* One half of a PDE; the SPT's is shifted down. */
+static inline struct nvmmu_next nvmmu__ver1_half(uint64_t half)
+{
+    unsigned aperture = half & 3;
+
+    return (struct nvmmu_next){
+        .addr = (half & (aperture == 1 ? VER1_VRAM_ADDRESS : VER1_SYS_ADDRESS)) << VER1_ADDRESS_SHIFT,
+        .aperture = aperture == 1 ? NVMMU_VRAM : aperture,
+        .present = aperture != 0,
+    };
+}
+
+static inline struct nvmmu_next nvmmu__ver1_big(const uint64_t word[2])
+{
+    return nvmmu__ver1_half(word[0]);
+}
+
+static inline struct nvmmu_next nvmmu__ver1_small(const uint64_t word[2])
+{
+    return nvmmu__ver1_half(word[0] >> VER1_SMALL_LOW);
+}
+
+static inline unsigned nvmmu__ver1_size(uint64_t word)
+{
+    return word >> 2 & 3;
+}
+
+static inline uint64_t nvmmu__ver1_address(uint64_t pte, unsigned aperture)
+{
+    return (pte & (aperture < NVMMU_HOST ? VER1_VRAM_ADDRESS : VER1_SYS_ADDRESS)) << VER1_ADDRESS_SHIFT;
+}
+
+/* locate_<name>(), translate_<name>() and cursor_translate_<name>() for one geometry and set of special words (0: no such word). */
+#define NVMMU_VER1_WALKS(name, levels, sparse_pte_, sparse_pde_, hidden_) \
+    static const struct nvmmu_translator translator_##name = { \
+        .level = levels, \
+        .level_count = 3, \
+        .va_bits = 40, \
+        .valid = VER1_PTE_VALID, \
+        .sparse_pte = sparse_pte_, \
+        .sparse_mask = sparse_pte_, \
+        .sparse_pde = sparse_pde_, \
+        .hidden = hidden_, \
+        .hidden_mask = hidden_, \
+        .ro = VER1_PTE_RO, \
+        .priv = VER1_PTE_PRIV, \
+        .aperture_low = VER1_APERTURE_LOW, \
+        .big = nvmmu__ver1_big, \
+        .small = nvmmu__ver1_small, \
+        .size = nvmmu__ver1_size, \
+        .address = nvmmu__ver1_address, \
+    }; \
+    static void locate_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out) \
+    { \
+        nvmmu__locate_with(&translator_##name, s, va, out); \
+    } \
+    static void translate_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out) \
+    { \
+        nvmmu__translate_with(&translator_##name, s, va, out); \
+    } \
+    static const uint64_t *pd0_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *spot) \
+    { \
+        return nvmmu__pd0_with(&translator_##name, s, va, spot); \
+    } \
+    static void cursor_translate_##name(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out) \
+    { \
+        nvmmu__cursor_with(&translator_##name, c, va, pd0_##name, out); \
+    }
+
+/* ---- formats ------------------------------------------------------------------------------------------ */
+
+/* The leading fields of a VER1 format, with the walks of NVMMU_VER1_WALKS(walks, …). */
+#define NVMMU_VER1(levels, walks) \
+    .level = levels, .level_count = 3, .va_bits = 40, .address_shift = VER1_ADDRESS_SHIFT, \
+    .address_bits = {37, 37, 40, 40}, .valid = VER1_PTE_VALID, .page_levels = 1u << NVMMU_LPT | 1u << NVMMU_SPT, \
+    .pte_encode = nvmmu__gf100_pte_encode, .pde_encode = nvmmu__gf100_pde_encode, .decode = nvmmu__gf100_decode, \
+    .fields = nvmmu__gf100_fields, .locate = locate_##walks, .translate = translate_##walks, \
+    .cursor_translate = cursor_translate_##walks
+
+extern const struct nvmmu_kinds nvmmu__gf100_kinds, nvmmu__gm200_kinds;
+
+int nvmmu__gf100_pte_encode(const struct nvmmu_format *f, const struct nvmmu_pte *pte, uint64_t *word);
+int nvmmu__gf100_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
+                           const struct nvmmu_pde *next, uint64_t out[2]);
+void nvmmu__gf100_decode(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
+                        struct nvmmu_entry *out);
+struct nvmmu_field_set nvmmu__gf100_fields(const struct nvmmu_format *f, enum nvmmu_level level,
+                                          const uint64_t word[2], unsigned i);
+
+#endif

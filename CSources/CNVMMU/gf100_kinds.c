@@ -1,0 +1,39 @@
+/*
+ * Storage kinds of Fermi, Kepler and first Maxwell: the uncompressed kind of each, __ where nouveau refuses it.
+ * Source: nouveau vmmgf100; names from NVK and open-gpu-doc dev_mmu of gv100.
+ */
+#include "gf100.h"
+
+#define __ 0xff
+
+static const uint8_t plain[256] = {
+    0x00, 0x01, 0x01, 0x01, 0x01, 0x01, __, 0x01, 0x01, 0x01, 0x01, __, __, __, __, __,
+    __, 0x11, __, __, __, __, __, 0x11, 0x11, 0x11, 0x11, __, __, __, __, __,
+    __, __, __, __, __, __, 0x26, 0x27, 0x28, 0x29, __, __, __, __, __, __,
+    __, __, __, __, __, __, __, __, __, __, 0x26, 0x27, 0x28, 0x29, 0x26, 0x27,
+    0x28, 0x29, __, __, __, __, 0x46, __, __, __, __, __, __, __, __, __,
+    __, 0x46, 0x46, 0x46, 0x46, __, __, __, __, __, __, __, __, __, __, __,
+    __, __, __, __, __, __, __, __, __, __, __, __, __, __, __, __,
+    __, __, __, __, __, __, __, __, __, __, __, 0x7b, __, __, __, __,
+    __, __, __, __, __, __, 0x7b, 0x7b, 0x7b, 0x7b, __, 0x8b, 0x8c, 0x8d, 0x8e, __,
+    __, __, __, __, __, __, __, __, __, __, __, __, __, __, __, __,
+    __, __, __, 0x8b, 0x8c, 0x8d, 0x8e, 0xa7, 0xa8, 0xa9, 0xaa, __, __, __, __, __,
+    __, __, __, __, __, __, __, __, __, __, __, __, __, __, __, 0xa7,
+    0xa8, 0xa9, 0xaa, 0xc3, __, __, __, __, __, __, __, __, 0xfe, 0xfe, 0xc3, 0xc3,
+    0xc3, 0xc3, __, __, __, __, __, __, 0xfe, __, __, 0xfe, __, 0xfe, __, 0xfe,
+    0xfe, __, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, __, __, 0xfe, __, 0xfe, __, 0xfe, 0xfe, __,
+    0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, 0xfe, __, 0xfd, 0xfe, __,
+};
+
+static const struct nvmmu_kind_name names[] = {
+    {0x00, "pitch"}, {0x01, "Z16"},  {0x11, "S8Z24"},
+    {0x46, "Z24S8"}, {0x7b, "ZF32"}, {0xc3, "ZF32_X24S8"}, {0xfe, "generic"},
+};
+
+const struct nvmmu_kinds nvmmu__gf100_kinds = {
+    .plain = plain,
+    .count = 256,
+    .invalid = __,
+    .name = names,
+    .name_count = sizeof(names) / sizeof(names[0]),
+};
