@@ -35,16 +35,16 @@ struct FlushRegisters {
     /// What nouveau writes for `flush` on a generation, the root being at `root`.
     static func writes(_ flush: Flush, generation: String, root: UInt64) -> [Write] {
         let allAddresses: UInt64 = 0x8000_0001
-        guard ["gp100", "gp10b", "gv100"].contains(generation) else {
+        let hasUpperRegister = ["gp100", "gp10b", "gv100"].contains(generation)
+        guard hasUpperRegister || ["gf100", "gk104", "gk20a", "gm200", "gm20b"].contains(generation) else {
             return [
                 Write(register: 0xb830a0, value: root >> 8 & 0xffff_ffff), Write(register: 0xb830a4, value: 0),
                 Write(register: 0xb830b0, value: allAddresses),
             ]
         }
         let pdb = (root >> 12) << 4 | UInt64(flush.rootAperture.rawValue)
-        return [
-            Write(register: 0x100cb8, value: pdb & 0xffff_ffff), Write(register: 0x100cec, value: pdb >> 32),
-            Write(register: 0x100cbc, value: allAddresses),
-        ]
+        let upper = hasUpperRegister ? [Write(register: 0x100cec, value: pdb >> 32)] : []
+        return [Write(register: 0x100cb8, value: pdb & 0xffff_ffff)] + upper
+            + [Write(register: 0x100cbc, value: allAddresses)]
     }
 }

@@ -8,11 +8,36 @@ enum Generation {
         "gp10b", "gv100", "tu102", "ga100", "ga102", "ad102", "gh100", "gb100", "gb202",
     ]
 
-    /// The generation in field `gen` and its format; no format: the library does not have it.
+    /// The generation in field `gen` and its format; no format: the library does not have it. Field `bigpage` chooses
+    /// between the big pages of a class that has two.
     static func read(_ object: JSONObject) throws(InputError) -> (name: String, format: Format?) {
         let name = try object.string("gen")
         guard known.contains(name) else { throw object.error("gen", "is an unknown generation \"\(name)\"") }
-        return (name, Format(named: name))
+        switch try object.int("bigpage", default: 17) {
+        case 16: return (name, Format(named: name + "-64k"))
+        case 17: return (name, Format(named: name))
+        default: throw object.error("bigpage", "is neither 16 nor 17")
+        }
+    }
+}
+
+/// The layouts of entries that generations share, by NVIDIA's version numbers.
+enum EntryLayout {
+    /// Fermi to Maxwell.
+    case ver1
+    /// Pascal to Ada.
+    case ver2
+    /// Hopper and later.
+    case ver3
+}
+
+extension Format {
+    var layout: EntryLayout {
+        switch levels.first?.level {
+        case .pd4: .ver3
+        case .pd3: .ver2
+        default: .ver1
+        }
     }
 }
 

@@ -67,9 +67,6 @@ extension MMUWordRunner {
             "aperture", "peer", "addr", "ctl", "vol", "ro", "priv", "kind", "atomic_disable", "write_disable",
             "read_disable", "lock", "acd",
         ])
-        for key in ["write_disable", "read_disable", "lock", "acd"] where try object.int(key, default: 0) != 0 {
-            throw object.error(key, "is not in this format")
-        }
         var pte = PTE()
         pte.aperture = try Aperture.read(object, "aperture")
         pte.peer = try object.int("peer", default: 0)
@@ -80,19 +77,23 @@ extension MMUWordRunner {
         pte.ro = try object.int("ro", default: 0) != 0
         pte.priv = try object.int("priv", default: 0) != 0
         pte.atomicDisable = try object.int("atomic_disable", default: 0) != 0
+        pte.lock = try object.int("lock", default: 0) != 0
+        pte.readDisable = try object.int("read_disable", default: 0) != 0
+        pte.writeDisable = try object.int("write_disable", default: 0) != 0
+        pte.accessCounterDisable = try object.int("acd", default: 0) != 0
         let (asked, format) = (pte, format)
         for level in [Level.spt, .lpt] {
             compare(expected) { () throws(KernelErrno) in try format.encode(asked, at: level) }
             compare(
-                "decoded \(level.name)", expected: .page(Self.splitPeerAddress(asked)),
+                "decoded \(level.name)", expected: .page(splitPeerAddress(asked)),
                 found: format.decode(expected, at: level))
         }
     }
 
-    /// A peer address of more than 37 bits goes on in the comptag field, and is decoded as that.
-    private static func splitPeerAddress(_ pte: PTE) -> PTE {
+    /// Pascal to Ada: a peer address of more than 37 bits goes on in the comptag field, and is decoded as that.
+    private func splitPeerAddress(_ pte: PTE) -> PTE {
         var pte = pte
-        if pte.aperture == .peer, pte.addr >> 37 != 0 {
+        if format.layout == .ver2, pte.aperture == .peer, pte.addr >> 37 != 0 {
             pte.comptag = UInt32(truncatingIfNeeded: pte.addr >> 37)
             pte.addr &= 1 << 37 - 1
         }
@@ -109,7 +110,7 @@ extension MMUWordRunner {
         try object.allowOnly(["table"])
         let pointer = try tablePointer(object, "table")
         let format = format
-        for level in [Level.pd3, .pd2, .pd1] {
+        for level in format.levels.map(\.level) where level.rawValue > Level.pd0.rawValue {
             compare(expected) { () throws(KernelErrno) in try format.encode(big: nil, next: pointer, at: level) }
             compare(
                 "decoded \(level.name)", expected: pointer.map { .table(big: nil, next: $0) } ?? .invalid,
@@ -133,13 +134,14 @@ extension MMUWordRunner {
     private func tablePointer(_ object: JSONObject, _ key: String) throws(InputError) -> PDE? {
         guard object.has(key), !object.isNull(key) else { return nil }
         let table = try object.object(key)
-        try table.allowOnly(["ap", "addr", "vol", "no_ats"])
+        try table.allowOnly(["ap", "addr", "vol", "no_ats", "pcf"])
         guard let aperture = try tableAperture(table) else { return nil }
         var pde = PDE()
         pde.aperture = aperture
         pde.addr = try table.hex("addr")
-        pde.vol = try table.int("vol", default: 0) != 0
-        pde.noATS = try table.int("no_ats", default: 0) != 0
+        let pcf = try table.int("pcf", default: 0) // Hopper and later: both in one field
+        pde.vol = try table.int("vol", default: pcf & 1) != 0
+        pde.noATS = try table.int("no_ats", default: pcf & 2) != 0
         return pde
     }
 
@@ -214,10 +216,12 @@ extension MMUWordRunner {
         do throws(KernelErrno) {
             var tables = try PageTables(format: format, windows: [hooks.window], hooks: hooks)
             // Uses entries of the tables of address 0, and leaves or makes sparse the second one of each.
+            let shifts = format.levels.filter { $0.level.rawValue <= Level.pd1.rawValue }.map(\.shift)
             if sparse {
-                for shift in [29, 21, 16, 12] { try tables.getSparse(1 << shift, 1 << shift) }
+                for shift in shifts { try tables.getSparse(1 << UInt64(shift), 1 << UInt64(shift)) }
             } else {
-                try tables.get(0, 1 << 16, shift: 16)
+                let big = shifts[shifts.count - 2]
+                try tables.get(0, 1 << UInt64(big), shift: big)
                 try tables.get(1 << 20, 1 << 12, shift: 12)
             }
             for table in tables.tables() where table.va == 0 {

@@ -60,7 +60,7 @@ struct SizeOverlap {
 
 extension RecordedMemory {
     /// Physical address of a byte of the object.
-    fileprivate func address(_ offset: UInt64) -> UInt64? {
+    func address(_ offset: UInt64) -> UInt64? {
         var left = offset
         for piece in pieces {
             if left < piece.size { return piece.addr + left }

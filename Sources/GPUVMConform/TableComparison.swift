@@ -3,7 +3,7 @@ internal import NVMMU
 /// Compares our tables with a recorded image: the same tables must exist, and every entry be equal but for the
 /// addresses of tables, which must be those of our own tables below it.
 ///
-/// The masks are written down here for Pascal's format (VER2), so that the library's own decoding is not its judge.
+/// The masks are written down here, so that the library's own decoding is not its judge.
 struct TableComparison {
     private let format: Format
     private let ours: [TableImage.Key: TableInfo]
@@ -50,32 +50,35 @@ struct TableComparison {
                 "\(info.entries) entries of \(geometry.entryBytes) bytes, shift \(geometry.shift)")
             return
         }
+        let fields = (0..<(table.entryBytes / 8)).map {
+            PointerField.fields(format.layout, level: table.key.level, half: $0)
+        }
         for index in 0..<table.entries {
-            compareEntry(table, info, index)
+            compareEntry(table, info, index, fields)
         }
     }
 
-    private mutating func compareEntry(_ table: TableImage.Table, _ info: TableInfo, _ index: Int) {
-        let perEntry = table.entryBytes / 8
+    /// `fields`: where pointers are in each word, unless the entry is a page.
+    private mutating func compareEntry(
+        _ table: TableImage.Table, _ info: TableInfo, _ index: Int, _ fields: [[PointerField]]
+    ) {
         let va = table.key.va + UInt64(index) << UInt64(table.shift)
-        let isPage = table.words[index * perEntry] & 1 != 0
-        for half in 0..<perEntry {
-            let at = index * perEntry + half
+        let isPage = format.layout != .ver1 && table.words[index * fields.count] & 1 != 0
+        for half in 0..<fields.count {
+            let at = index * fields.count + half
             let (recorded, found) = (table.words[at], info.memory.load(fromByteOffset: at * 8, as: UInt64.self))
-            let field = isPage ? nil : PointerField(level: table.key.level, half: half)
-            if !Self.equal(recorded, found, field) {
+            let pointers = isPage ? [] : fields[half].filter { $0.pointsAtTable(recorded) }
+            let mask = pointers.reduce(0) { $0 | $1.address }
+            if recorded & ~mask != found & ~mask {
                 differ(
                     "\(table.key), entry \(index)\(half == 1 ? ", high" : "")", recorded.hex, found.hex,
                     range: va..<(va + 1 << UInt64(table.shift)))
-            } else if let field, field.pointsAtTable(recorded) {
-                comparePointer(field.address(found), to: TableImage.Key(level: field.child, va: va))
+                continue
+            }
+            for pointer in pointers {
+                comparePointer(pointer.address(in: found), to: TableImage.Key(level: pointer.child, va: va))
             }
         }
-    }
-
-    private static func equal(_ recorded: UInt64, _ found: UInt64, _ field: PointerField?) -> Bool {
-        guard let field, field.pointsAtTable(recorded) else { return recorded == found }
-        return recorded & ~field.mask == found & ~field.mask
     }
 
     private mutating func comparePointer(_ addr: UInt64, to child: TableImage.Key) {
@@ -89,21 +92,39 @@ struct TableComparison {
 /// Where a directory entry's word holds the address of a table.
 private struct PointerField {
     var child: Level
-    var mask: UInt64
+    /// Bits of the table's aperture: 0 is none, 1 VRAM.
+    var aperture: UInt64
+    /// Bits of its address, and those of them that count in VRAM.
+    var address, inVRAM: UInt64
+    /// How far up the address stands in the end.
+    var shift: Int
 
-    /// `nil`: words at this level are no table pointers.
-    init?(level: Level, half: Int) {
-        guard let below = level.below else { return nil }
+    /// None where words at this level are no table pointers.
+    static func fields(_ layout: EntryLayout, level: Level, half: Int) -> [PointerField] {
+        guard let below = level.below else { return [] }
         let isBig = level == .pd0 && half == 0
-        child = isBig ? .lpt : below
-        mask = isBig ? 0x003f_ffff_ffff_fff0 : 0x003f_ffff_ffff_ff00
+        let child = isBig ? .lpt : below
+        switch layout {
+        case .ver1:
+            let (address, inVRAM): (UInt64, UInt64) = (0xffff_fff0, 0x1fff_fff0)
+            return [
+                PointerField(child: .lpt, aperture: 3, address: address, inVRAM: inVRAM, shift: 8),
+                PointerField(child: .spt, aperture: 3 << 32, address: address << 32, inVRAM: inVRAM << 32, shift: -24),
+            ]
+        case .ver2:
+            let address: UInt64 = isBig ? 0x003f_ffff_ffff_fff0 : 0x003f_ffff_ffff_ff00
+            let inVRAM = address & 0x1_ffff_ffff
+            return [PointerField(child: child, aperture: 6, address: address, inVRAM: inVRAM, shift: 4)]
+        case .ver3:
+            let address: UInt64 = isBig ? 0x000f_ffff_ffff_ff00 : 0x000f_ffff_ffff_f000
+            return [PointerField(child: child, aperture: 6, address: address, inVRAM: address, shift: 0)]
+        }
     }
 
-    /// Bits 2:1 are the aperture of the table, 0 is none.
-    func pointsAtTable(_ word: UInt64) -> Bool { word & 6 != 0 }
+    func pointsAtTable(_ word: UInt64) -> Bool { word & aperture != 0 }
 
-    func address(_ word: UInt64) -> UInt64 {
-        let isVRAM = word & 6 == 2
-        return (word & mask & (isVRAM ? 0x1_ffff_ffff : .max)) << 4
+    func address(in word: UInt64) -> UInt64 {
+        let isVRAM = word & aperture == aperture & (~aperture + 1)
+        return (word & (isVRAM ? inVRAM : address)) << shift
     }
 }

@@ -12,4 +12,7 @@ public enum Deviation: String, Hashable, Sendable, CaseIterable {
     case sparseOverlap = "SPARSE-OVERLAP"
     case addrWidth = "ADDR-WIDTH"
     case rawAlign = "RAW-ALIGN"
+    case sparse27On64K = "SPARSE27-64K"
+    case gh100Page512M = "GH100-512M"
+    case tagOffset = "TAG-OFFSET"
 }

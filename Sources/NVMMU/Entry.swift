@@ -14,6 +14,12 @@ public struct PTE: Hashable, Sendable {
     public var ro = false
     public var atomicDisable = false
     public var encrypted = false
+    /// Fermi to Maxwell; the disables, of the L1 and GCC, not on Fermi.
+    public var lock = false
+    public var readDisable = false
+    public var writeDisable = false
+    /// Hopper and later: no access counters.
+    public var accessCounterDisable = false
 
     public init() {}
 
@@ -28,6 +34,10 @@ public struct PTE: Hashable, Sendable {
         ro = p.ro
         atomicDisable = p.atomic_disable
         encrypted = p.encrypted
+        lock = p.lock
+        readDisable = p.read_disable
+        writeDisable = p.write_disable
+        accessCounterDisable = p.acd
     }
 
     var c: nvmmu_pte {
@@ -42,6 +52,10 @@ public struct PTE: Hashable, Sendable {
         p.ro = ro
         p.atomic_disable = atomicDisable
         p.encrypted = encrypted
+        p.lock = lock
+        p.read_disable = readDisable
+        p.write_disable = writeDisable
+        p.acd = accessCounterDisable
         return p
     }
 }
@@ -52,6 +66,8 @@ public struct PDE: Hashable, Sendable {
     public var aperture = Aperture.vram
     public var vol = false
     public var noATS = false
+    /// Fermi to Maxwell: the table has only its first entries `>> shortening` (0 to 3, one for both tables).
+    public var shortening = 0
 
     public init() {}
 
@@ -61,6 +77,7 @@ public struct PDE: Hashable, Sendable {
         aperture = Aperture(rawValue: p.aperture)!
         vol = p.vol
         noATS = p.no_ats
+        shortening = Int(p.size)
     }
 
     var c: nvmmu_pde {
@@ -70,6 +87,7 @@ public struct PDE: Hashable, Sendable {
         p.present = true
         p.vol = vol
         p.no_ats = noATS
+        p.size = UInt8(truncatingIfNeeded: shortening)
         return p
     }
 }

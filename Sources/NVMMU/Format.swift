@@ -56,7 +56,8 @@ public struct Format: @unchecked Sendable {
         self.f = f
     }
 
-    /// By nouveau's name of the class, or of a chip that shares one ("tu102", "ga102").
+    /// By nouveau's name of the class, or of a chip that shares one ("tu102", "ga102"); Fermi to Maxwell with 64 KiB
+    /// big pages: "gm200-64k". See `<nvmmu/format.h>`.
     public init?(named name: String) {
         guard let f = nvmmu_format_find(name) else { return nil }
         self.f = f

@@ -116,6 +116,8 @@ public struct MapAttributes: Hashable, Sendable {
     public var vol = false
     public var ro = false
     public var priv = false
+    /// Fermi to Maxwell: keep a compressible kind, the object's tag lines beginning with this one.
+    public var comptag: UInt32?
     /// nouveau's empty arguments: volatile where the target is coherent host memory, the rest off.
     public var defaults = false
 
@@ -133,6 +135,8 @@ public struct MapAttributes: Hashable, Sendable {
         m.ro = ro
         m.priv = priv
         m.defaults = defaults
+        m.comptags = comptag != nil
+        m.comptag = comptag ?? 0
         return m
     }
 }
