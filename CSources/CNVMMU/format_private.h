@@ -59,6 +59,21 @@ struct nvmmu_spot {
     const uint64_t *big, *small; /* leaf: they, where present and inside a window; at least one */
 };
 
+/* What differs between chips in how a driver tells them about page tables (control.c). */
+struct nvmmu_flush;
+struct nvmmu_register;
+struct nvmmu_control {
+    uint32_t pdb;     /* bits of the instance block's PDB word beside target and address */
+    uint32_t replay;  /* more of them when faults are to wait; 0: faults cannot be replayed */
+    bool subcontexts; /* the block has a PDB for every subcontext */
+    bool upper_pdb;   /* PDB bits 40 and up have a register */
+    size_t (*flush)(const struct nvmmu_control *c, const struct nvmmu_flush *flush, struct nvmmu_register *out);
+};
+
+/* gf100: Fermi, Kepler, Maxwell; gm200_64k: where 64 KiB big pages are a choice of the space. */
+extern const struct nvmmu_control nvmmu__control_gf100, nvmmu__control_gm200_64k, nvmmu__control_gp100,
+    nvmmu__control_gv100, nvmmu__control_tu102;
+
 struct nvmmu_format {
     const char *name;
     const struct nvmmu_level_info *level; /* root first; the last two are LPT and SPT */
@@ -80,6 +95,10 @@ struct nvmmu_format {
     uint64_t sparse_mask, hidden_mask; /* the bits by which sparse_pte and hidden are told */
 
     const struct nvmmu_kinds *kinds;
+
+    uint64_t page_block;              /* addresses in a block of this size have one page size; 0: no such rule */
+    uint8_t pfn_levels;               /* bit n: nvkm has pfn maps at enum nvmmu_level n */
+    const struct nvmmu_control *control;
 
     int (*pte_encode)(const struct nvmmu_format *f, const struct nvmmu_pte *pte, uint64_t *word);
     int (*pde_encode)(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,

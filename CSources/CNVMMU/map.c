@@ -235,6 +235,25 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
     }
 }
 
+/* Everything but the references. */
+static int map_prepare(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *s, unsigned *depth,
+                       unsigned *h)
+{
+    int ret = nvmmu__pages_check(vmm, m->va, m->size, m->shift, depth, h);
+
+    if (!ret)
+        ret = source_init(vmm, m, s);
+    return ret ? ret : memory_check(vmm, s);
+}
+
+int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
+{
+    struct source s;
+    unsigned depth, h;
+
+    return map_prepare(vmm, m, &s, &depth, &h);
+}
+
 int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 {
     uint64_t va = m->va, end = m->va + m->size;
@@ -242,12 +261,8 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
     struct source s;
     struct place at;
     unsigned depth, h;
-    int ret = nvmmu__pages_check(vmm, m->va, m->size, m->shift, &depth, &h);
+    int ret = map_prepare(vmm, m, &s, &depth, &h);
 
-    if (!ret)
-        ret = source_init(vmm, m, &s);
-    if (!ret)
-        ret = memory_check(vmm, &s);
     if (!ret && !nvmmu__referenced(vmm, m->va, m->size, depth, h))
         ret = -EINVAL;
     if (ret)

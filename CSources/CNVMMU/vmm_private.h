@@ -61,6 +61,7 @@ struct shape {
     uint32_t bytes;    /* of a software table, children included */
     uint16_t refs[2];  /* where in bits[]: referenced for pages */
     uint16_t sparse[2]; /* taken by a sparse range */
+    uint16_t pfn[2];   /* mapped by a pfn map, which holds one reference; 0: the level has none */
     uint16_t shadowed; /* LPT: the SPT entries below hold (nvkm's spte_valid) */
     uint16_t holds;    /* LPT: the LPT entry holds (nvkm's lpte_valid) */
 };
@@ -84,6 +85,7 @@ struct nvmmu_vmm {
     size_t window_count;
     uint64_t kernel_addr, kernel_end, limit;
     bool gsp_rm;
+    bool bar; /* the space is the BARs' */
 
     unsigned depths; /* of software tables: level_count - 1 */
     struct shape shape[NVMMU_STEPS_MAX - 1];
@@ -131,13 +133,18 @@ int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 
 /* ---- refs.c --------------------------------------------------------------------------------------------- */
 
-/* Every entry of [va, va + size) is referenced for a page. */
+/* Every entry of [va, va + size) is referenced for a page, and none is a pfn map's. */
 bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h);
 /* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
 void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 /* Pages that stand over the tables of `t` give way to them. */
 void nvmmu__table_show(struct nvmmu_vmm *vmm, const struct table *t);
+
+/* ---- map.c ---------------------------------------------------------------------------------------------- */
+
+/* What nvmmu_vmm_map() would answer if the entries were referenced. */
+int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m);
 
 /* ---- shared small things --------------------------------------------------------------------------------- */
 
@@ -154,6 +161,11 @@ static inline uint64_t *refs_of(const struct shape *sh, const struct table *t, u
 static inline uint64_t *sparse_of(const struct shape *sh, const struct table *t, unsigned h)
 {
     return (uint64_t *)t->bits + sh->sparse[h];
+}
+
+static inline uint64_t *pfn_of(const struct shape *sh, const struct table *t, unsigned h)
+{
+    return (uint64_t *)t->bits + sh->pfn[h];
 }
 
 /* SPT entries under LPT entry `big` that something references. */
