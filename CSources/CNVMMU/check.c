@@ -52,6 +52,9 @@ static int check_counters(const struct nvmmu_vmm *vmm, const struct table *t, co
         for (uint32_t i = 0; t->extra && i < sh->entries[h]; i++)
             if (t->extra[(h ? sh->entries[0] : 0) + i] && !bits_get(refs_of(sh, t, h), i))
                 return broken(r, t, "second reference without a first", i);
+        for (uint32_t i = 0; sh->pfn[h] && i < sh->entries[h]; i++)
+            if (bits_get(pfn_of(sh, t, h), i) && !bits_get(refs_of(sh, t, h), i))
+                return broken(r, t, "pfn map without a reference", i);
     }
     return 0;
 }

@@ -353,6 +353,7 @@ static const struct nvmmu_page_size gp10b_pages[] = {{47, S}, {38, S}, {29, S}, 
 const struct nvmmu_format nvmmu__gp100 = {
     .name = "gp100",
     NVMMU_VER2,
+    .control = &nvmmu__control_gp100,
     .page = gp100_pages,
     .page_count = 6,
     .page_levels = NVMMU_VER2_PAGE_LEVELS,
@@ -365,6 +366,7 @@ const struct nvmmu_format nvmmu__gp100 = {
 const struct nvmmu_format nvmmu__gp10b = {
     .name = "gp10b",
     NVMMU_VER2,
+    .control = &nvmmu__control_gp100,
     .page = gp10b_pages,
     .page_count = 6,
     .page_levels = NVMMU_VER2_PAGE_LEVELS,

@@ -8,7 +8,8 @@
 #define NVMMU_VER2 \
     .level = nvmmu__gp100_levels, .level_count = 6, .va_bits = 49, .address_shift = 4, \
     .address_bits = {37, 37, 58, 58}, .valid = 0x1, .page_bit = 0x1, .sparse_pte = 0x8, .sparse_mask = 0x8, \
-    .sparse_pde = 0x8, .hidden = 0x20, .hidden_mask = 0x20, .pte_encode = nvmmu__gp100_pte_encode, \
+    .sparse_pde = 0x8, .hidden = 0x20, .hidden_mask = 0x20, .pfn_levels = 1u << NVMMU_PD0 | 1u << NVMMU_SPT, \
+    .pte_encode = nvmmu__gp100_pte_encode, \
     .pde_encode = nvmmu__gp100_pde_encode, .decode = nvmmu__gp100_decode, .fields = nvmmu__gp100_fields, \
     .locate = nvmmu__gp100_locate, .translate = nvmmu__gp100_translate, \
     .cursor_translate = nvmmu__gp100_cursor_translate

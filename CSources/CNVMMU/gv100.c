@@ -14,6 +14,7 @@ static const struct nvmmu_page_size pages[] = {{47, S}, {38, S}, {29, S}, {21, S
 const struct nvmmu_format nvmmu__gv100 = {
     .name = "gv100",
     NVMMU_VER2,
+    .control = &nvmmu__control_gv100,
     .page = pages,
     .page_count = 6,
     .page_levels = NVMMU_VER2_PAGE_LEVELS,

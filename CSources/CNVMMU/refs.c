@@ -162,7 +162,8 @@ bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
         struct chunk c = chunk_of(sh, h, va, end);
 
         t = nvmmu__table_at(vmm, t, va, depth, h);
-        if (!t || !bits_all(refs_of(sh, t, h), c.index, c.count))
+        if (!t || !bits_all(refs_of(sh, t, h), c.index, c.count) ||
+            (sh->pfn[h] && bits_any(pfn_of(sh, t, h), c.index, c.count)))
             return false;
         va += c.size;
     }

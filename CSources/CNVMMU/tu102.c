@@ -48,6 +48,7 @@ const struct nvmmu_kinds nvmmu__tu102_kinds = {
 const struct nvmmu_format nvmmu__tu102 = {
     .name = "tu102",
     NVMMU_VER2,
+    .control = &nvmmu__control_tu102,
     .page = pages,
     .page_count = 6,
     .page_levels = NVMMU_VER2_PAGE_LEVELS,
@@ -59,7 +60,8 @@ const struct nvmmu_format nvmmu__tu102 = {
 #define AMPERE \
     NVMMU_VER2, .page_count = 6, .page_levels = NVMMU_VER2_PAGE_LEVELS | 1u << NVMMU_PD1, \
     .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, \
-    .traits = NVMMU_TRAIT_NO_ATS | NVMMU_TRAIT_WIDE_PEER, .kinds = &nvmmu__tu102_kinds
+    .traits = NVMMU_TRAIT_NO_ATS | NVMMU_TRAIT_WIDE_PEER, .kinds = &nvmmu__tu102_kinds, \
+    .control = &nvmmu__control_tu102
 
 const struct nvmmu_format nvmmu__ga100 = {.name = "ga100", AMPERE, .page = pages};
 const struct nvmmu_format nvmmu__ga100_512m = {.name = "ga100-512m", AMPERE, .page = pages_512m};

@@ -17,6 +17,7 @@ static void flush(struct nvmmu_vmm *vmm, const struct nvmmu_flush *what)
 
     fl.root = vmm->root->hw[0].addr;
     fl.root_aperture = vmm->root->hw[0].aperture;
+    fl.bar = vmm->bar;
     if (vmm->hooks.flush)
         vmm->hooks.flush(vmm->hooks.ctx, &fl);
     nvmmu__retired_free(vmm);
@@ -40,6 +41,10 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
         at += BITS_WORDS(sh->entries[h]);
         sh->sparse[h] = at;
         at += BITS_WORDS(sh->entries[h]);
+        if (f->pfn_levels & 1u << sh->level[h]->level) {
+            sh->pfn[h] = at;
+            at += BITS_WORDS(sh->entries[h]);
+        }
     }
     if (leaf) {
         sh->group = sh->level[LPT]->shift - sh->level[SPT]->shift;
@@ -161,23 +166,28 @@ int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
-void nvmmu__changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size)
+static void changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size)
 {
     struct nvmmu_flush *fl = &vmm->flush;
 
     if (!vmm->changed) {
-        *fl = (struct nvmmu_flush){.depth = t->depth, .va = va, .size = size};
+        *fl = (struct nvmmu_flush){.depth = (uint8_t)depth, .va = va, .size = size};
         vmm->changed = true;
         return;
     }
-    if (t->depth < fl->depth)
-        fl->depth = t->depth;
+    if (depth < fl->depth)
+        fl->depth = (uint8_t)depth;
     if (va + size > fl->va + fl->size)
         fl->size = va + size - fl->va;
     if (va < fl->va) {
         fl->size += fl->va - va;
         fl->va = va;
     }
+}
+
+void nvmmu__changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size)
+{
+    changed(vmm, t->depth, va, size);
 }
 
 void nvmmu_vmm_begin(struct nvmmu_vmm *vmm)
@@ -191,6 +201,18 @@ void nvmmu_vmm_end(struct nvmmu_vmm *vmm)
         return;
     vmm->changed = false;
     flush(vmm, &vmm->flush);
+}
+
+void nvmmu_vmm_set_bar(struct nvmmu_vmm *vmm, bool bar)
+{
+    vmm->bar = bar;
+}
+
+void nvmmu_vmm_flush(struct nvmmu_vmm *vmm, unsigned depth)
+{
+    nvmmu_vmm_begin(vmm);
+    changed(vmm, depth, 0, vmm->limit);
+    nvmmu_vmm_end(vmm);
 }
 
 /* ---- looking inside --------------------------------------------------------------------------------------- */

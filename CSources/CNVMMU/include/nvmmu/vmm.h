@@ -83,6 +83,11 @@ int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n);
 void nvmmu_vmm_begin(struct nvmmu_vmm *vmm);
 void nvmmu_vmm_end(struct nvmmu_vmm *vmm);
 
+/* The space is (no longer) that of the BARs: its flushes say so. */
+void nvmmu_vmm_set_bar(struct nvmmu_vmm *vmm, bool bar);
+/* Flushes the whole space, as for a change `depth` below the root; at the end of the batch, if one is open. */
+void nvmmu_vmm_flush(struct nvmmu_vmm *vmm, unsigned depth);
+
 /*
  * The raw operations. For all: [va, va + size) must lie in one of the client's areas (below or above the kernel's),
  * `shift` must be one of the format's page sizes, size a non-zero multiple of it: otherwise -EINVAL.
@@ -136,6 +141,25 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
  * sparse range has these bounds. -ENOMEM.
  */
 int nvmmu_vmm_sparse(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, bool ref);
+
+/* ---- pfn maps (shared virtual memory) ------------------------------------------------------------------- */
+
+/* A page as pfn maps take it: bits 63:12 of its address, and: */
+#define NVMMU_PFN_VALID  (1ull << 0)
+#define NVMMU_PFN_WRITE  (1ull << 1) /* otherwise read-only */
+#define NVMMU_PFN_ATOMIC (1ull << 2)
+#define NVMMU_PFN_VRAM   (1ull << 4) /* bits 7:4; 0: coherent system memory */
+
+/*
+ * Makes [va, va + size) what pfn[] says, one word a page: valid pages are referenced and mapped, or mapped anew; the
+ * others unmapped and their references dropped. A page that cannot be mapped (out of memory, an address or bits 7:4
+ * that fit no entry, held by a raw reference) stays as it was, and its word becomes 0: look at the words, not only at
+ * the result. The raw operations refuse pages mapped this way.
+ * -EINVAL: shift is no size for pfn maps (Pascal and later: 12, 21), the range is not whole pages of a client's area.
+ */
+int nvmmu_vmm_pfn_map(struct nvmmu_vmm *vmm, unsigned shift, uint64_t va, uint64_t size, uint64_t *pfn);
+/* Unmaps every pfn page that touches [va, va + size). -EINVAL: empty, or not in a client's area. */
+int nvmmu_vmm_pfn_clear(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
 
 /* ---- looking inside ----------------------------------------------------------------------------------- */
 
