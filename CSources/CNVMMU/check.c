@@ -28,7 +28,7 @@ static uint32_t hw_tables(const struct table *t)
 
 static uint64_t references(const struct shape *sh, const struct table *t, unsigned h)
 {
-    uint64_t sum = t->parent ? 0 : 1;
+    uint64_t sum = !t->parent && h == (t->child ? 0 : SPT); /* the root's own */
 
     for (uint32_t i = 0; i < sh->entries[h]; i++) {
         sum += bits_get(refs_of(sh, t, h), i) + bits_get(sparse_of(sh, t, h), i);
@@ -95,7 +95,7 @@ static int check_unreferenced(const struct nvmmu_vmm *vmm, const struct table *t
                               const struct report *r)
 {
     const struct shape *sh = shape_of(vmm, t);
-    uint64_t word = *entry_at(sh, t, h, i);
+    uint64_t word = entry_word(vmm, sh, t, h, i);
     bool sparse = entry_sparse(sh, t, h, i);
 
     if (!t->child && h == LPT && small_in_use(sh, t, i))

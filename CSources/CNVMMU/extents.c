@@ -47,15 +47,28 @@ static size_t same_length(const uint64_t *word, size_t n, uint64_t mask, uint64_
 static void page_run(const struct nvmmu_format *f, const struct nvmmu_level_info *l, uint64_t word, size_t count,
                      uint64_t va, struct nvmmu_extent *out)
 {
-    uint64_t offset = va & ((1ull << l->shift) - 1);
     struct nvmmu_entry entry;
 
     f->decode(f, l->level, (uint64_t[2]){word, 0}, &entry);
     out->state = NVMMU_MAPPED;
     out->page = entry.page;
-    out->pa = entry.page.addr + offset;
+    out->pa = entry.page.addr + (va & ((1ull << (l->shift + entry.page.block)) - 1));
     out->shift = l->shift;
-    out->size = ((uint64_t)count << l->shift) - offset;
+    out->size = ((uint64_t)count << l->shift) - (va & ((1ull << l->shift) - 1));
+}
+
+/* How many of n entries from a valid one on continue it: those of its run, or those that rise with the address. */
+static size_t pages_length(const struct nvmmu_format *f, const struct nvmmu_level_info *l, const uint64_t *entry,
+                           size_t n, uint64_t va)
+{
+    uint64_t word = nvmmu__load(entry);
+    unsigned block = nvmmu__block(f, word);
+    size_t run = bytes_left(va, l->shift + block) >> l->shift;
+
+    if (!block)
+        return ramp_length(entry, n, (1ull << l->shift) >> f->address_shift);
+    run += !run; /* the last, partial page */
+    return same_length(entry, run < n ? run : n, ~0ull, word);
 }
 
 /* Entries of a leaf table from `va` on, no more than n. */
@@ -65,7 +78,7 @@ static void leaf_run(const struct nvmmu_format *f, const struct nvmmu_level_info
     uint64_t word = nvmmu__load(entry), mask = f->valid | f->sparse_mask;
 
     if (word & f->valid) {
-        page_run(f, l, word, ramp_length(entry, n, (1ull << l->shift) >> f->address_shift), va, out);
+        page_run(f, l, word, pages_length(f, l, entry, n, va), va, out);
         return;
     }
     out->state = nvmmu__word_is(word, f->sparse_mask, f->sparse_pte) ? NVMMU_SPARSE : NVMMU_UNMAPPED;
@@ -123,7 +136,7 @@ static void run_at(const struct nvmmu_space *s, uint64_t va, struct nvmmu_extent
 static bool same_attributes(const struct nvmmu_pte *a, const struct nvmmu_pte *b)
 {
     return a->aperture == b->aperture && a->peer == b->peer && a->kind == b->kind && a->vol == b->vol &&
-           a->priv == b->priv && a->ro == b->ro && a->atomic_disable == b->atomic_disable &&
+           a->comp == b->comp && a->priv == b->priv && a->ro == b->ro && a->atomic_disable == b->atomic_disable &&
            a->encrypted == b->encrypted;
 }
 

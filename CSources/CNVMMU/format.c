@@ -11,6 +11,8 @@ static const struct {
     const char *name;
     const struct nvmmu_format *format;
 } formats[] = {
+    {"nv04", &nvmmu__nv04}, {"nv41", &nvmmu__nv41}, {"nv44", &nvmmu__nv44},
+    {"nv50", &nvmmu__nv50}, {"g84", &nvmmu__g84}, {"mcp77", &nvmmu__mcp77},
     {"gf100", &nvmmu__gf100}, {"gf100-64k", &nvmmu__gf100_64k},
     {"gk104", &nvmmu__gk104}, {"gk104-64k", &nvmmu__gk104_64k}, {"gm107", &nvmmu__gk104},
     {"gk20a", &nvmmu__gk20a}, {"gk20a-64k", &nvmmu__gk20a_64k},
@@ -47,15 +49,29 @@ size_t nvmmu_format_pages(const struct nvmmu_format *f, const struct nvmmu_page_
 
 size_t nvmmu_format_levels(const struct nvmmu_format *f, const struct nvmmu_level_info **out)
 {
-    *out = f->level;
-    return f->level_count;
+    *out = f->gart ? f->level + 1 : f->level; /* without the LPT that stands for none */
+    return f->gart ? 1 : f->level_count;
+}
+
+static int kind_value(const struct nvmmu_format *f, unsigned kind)
+{
+    const uint8_t *table = f->kinds->storage ? f->kinds->storage : f->kinds->plain;
+
+    return kind >= f->kinds->count || table[kind] == f->kinds->invalid ? -EINVAL : table[kind];
 }
 
 int nvmmu_kind_uncompressed(const struct nvmmu_format *f, unsigned kind)
 {
-    if (kind >= f->kinds->count || f->kinds->plain[kind] == f->kinds->invalid)
-        return -EINVAL;
-    return f->kinds->plain[kind];
+    int value = kind_value(f, kind);
+
+    return value < 0 || !f->kinds->storage ? value : (int)kind;
+}
+
+int nvmmu_kind_storage(const struct nvmmu_format *f, unsigned kind)
+{
+    int value = kind_value(f, kind);
+
+    return value < 0 || f->kinds->storage ? value : 0;
 }
 
 const char *nvmmu_kind_name(const struct nvmmu_format *f, unsigned kind)
@@ -73,6 +89,17 @@ const char *nvmmu_level_name(enum nvmmu_level level)
     return (unsigned)level < sizeof(level_names) / sizeof(level_names[0]) ? level_names[level] : NULL;
 }
 
+static bool has_level(const struct nvmmu_format *f, enum nvmmu_level level)
+{
+    const struct nvmmu_level_info *l;
+    size_t n = nvmmu_format_levels(f, &l);
+
+    while (n-- > 0)
+        if (l[n].level == level)
+            return true;
+    return false;
+}
+
 static bool same_name(const char *a, const char *upper)
 {
     while (*upper && (*a & ~0x20) == (*upper & ~0x20))
@@ -84,18 +111,10 @@ int nvmmu_level_find(const struct nvmmu_format *f, const char *name)
 {
     if (same_name(name, "PTE"))
         return f->level[f->level_count - 1].level;
-    for (unsigned i = 0; i < f->level_count; i++)
-        if (same_name(name, level_names[f->level[i].level]))
-            return f->level[i].level;
+    for (int i = 0; i < (int)(sizeof(level_names) / sizeof(level_names[0])); i++)
+        if (same_name(name, level_names[i]) && has_level(f, i))
+            return i;
     return -EINVAL;
-}
-
-static bool has_level(const struct nvmmu_format *f, enum nvmmu_level level)
-{
-    for (unsigned i = 0; i < f->level_count; i++)
-        if (f->level[i].level == level)
-            return true;
-    return false;
 }
 
 int nvmmu_pte_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pte *pte,

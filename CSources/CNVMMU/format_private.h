@@ -19,6 +19,8 @@
 #define NVMMU_TRAIT_DISABLE     (1u << 6) /* PTEs have read and write disable bits */
 #define NVMMU_TRAIT_PCF         (1u << 7) /* VER3: vol by target, no access counters, kinds as given, ATS but for VRAM */
 
+#define NVMMU_TRAIT_NO_VOL      (1u << 8) /* entries do not say how the GPU may cache */
+
 #define NVMMU_REFUSED 0xff /* aperture[]: the format cannot map this memory */
 
 struct nvmmu_kind_name {
@@ -26,9 +28,10 @@ struct nvmmu_kind_name {
     const char *name;
 };
 
-/* plain[k] is the uncompressed kind of the same layout; `invalid` where nouveau refuses k. */
+/* plain[k] is the uncompressed kind of the same layout; `invalid` where nouveau refuses k. Tesla has storage[k] in its
+ * place, the order over the banks of VRAM, and no kind for compression. */
 struct nvmmu_kinds {
-    const uint8_t *plain;
+    const uint8_t *plain, *storage;
     uint16_t count;
     uint8_t invalid;
     const struct nvmmu_kind_name *name;
@@ -67,12 +70,24 @@ struct nvmmu_control {
     uint32_t replay;  /* more of them when faults are to wait; 0: faults cannot be replayed */
     bool subcontexts; /* the block has a PDB for every subcontext */
     bool upper_pdb;   /* PDB bits 40 and up have a register */
+    uint16_t directory; /* Tesla: where the instance block has the directory; 0: it has its address */
     size_t (*flush)(const struct nvmmu_control *c, const struct nvmmu_flush *flush, struct nvmmu_register *out);
 };
 
 /* gf100: Fermi, Kepler, Maxwell; gm200_64k: where 64 KiB big pages are a choice of the space. */
 extern const struct nvmmu_control nvmmu__control_gf100, nvmmu__control_gm200_64k, nvmmu__control_gp100,
     nvmmu__control_gv100, nvmmu__control_tu102;
+extern const struct nvmmu_control nvmmu__control_nv04, nvmmu__control_nv41, nvmmu__control_nv44, nvmmu__control_nv50,
+    nvmmu__control_g84;
+
+/* The table of formats before Tesla: their entries are not 64-bit words in a row. An entry reads 0 or `valid` is set. */
+struct nvmmu_gart {
+    void (*begin)(void *table); /* after all is zero; NULL: nothing more */
+    uint64_t (*load)(const void *table, uint32_t index);
+    void (*store)(void *table, uint32_t index, uint64_t word);
+    /* Unmaps entries. `dummy`: address of memory they may show. */
+    void (*clear)(void *table, uint32_t index, uint32_t count, uint64_t dummy);
+};
 
 struct nvmmu_format {
     const char *name;
@@ -93,12 +108,15 @@ struct nvmmu_format {
     uint64_t sparse_pte, sparse_pde; /* 0: no sparse pages */
     uint64_t hidden;                 /* LPT: do not look into the SPT; 0: no such word */
     uint64_t sparse_mask, hidden_mask; /* the bits by which sparse_pte and hidden are told */
+    uint64_t unused_pde;             /* a directory entry without tables */
+    uint8_t block_low;               /* leaf entry: lowest of three bits, log2 of the pages of its run; 0: no runs */
 
     const struct nvmmu_kinds *kinds;
 
     uint64_t page_block;              /* addresses in a block of this size have one page size; 0: no such rule */
     uint8_t pfn_levels;               /* bit n: nvkm has pfn maps at enum nvmmu_level n */
     const struct nvmmu_control *control;
+    const struct nvmmu_gart *gart;    /* the format has one table, of these; NULL: directories and 64-bit words */
 
     int (*pte_encode)(const struct nvmmu_format *f, const struct nvmmu_pte *pte, uint64_t *word);
     int (*pde_encode)(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
@@ -113,6 +131,7 @@ struct nvmmu_format {
     void (*cursor_translate)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
 };
 
+extern const struct nvmmu_format nvmmu__nv04, nvmmu__nv41, nvmmu__nv44, nvmmu__nv50, nvmmu__g84, nvmmu__mcp77;
 extern const struct nvmmu_format nvmmu__gf100, nvmmu__gk104, nvmmu__gk20a, nvmmu__gm200, nvmmu__gm20b;
 extern const struct nvmmu_format nvmmu__gf100_64k, nvmmu__gk104_64k, nvmmu__gk20a_64k, nvmmu__gm200_64k, nvmmu__gm20b_64k;
 extern const struct nvmmu_format nvmmu__gp100, nvmmu__gp10b, nvmmu__gv100, nvmmu__tu102, nvmmu__ga100, nvmmu__ga100_512m;
@@ -125,12 +144,18 @@ static inline uint64_t nvmmu__entries(const struct nvmmu_level_info *l)
 
 static inline uint64_t nvmmu__table_bytes(const struct nvmmu_level_info *l)
 {
-    return (uint64_t)l->entry_bytes << l->index_bits;
+    return l->table_header + ((uint64_t)l->entry_bytes << l->index_bits);
 }
 
 static inline uint64_t nvmmu__index(const struct nvmmu_level_info *l, uint64_t va)
 {
     return va >> l->shift & (nvmmu__entries(l) - 1);
+}
+
+/* A valid leaf entry is one of a run of this many pages, as log2. */
+static inline unsigned nvmmu__block(const struct nvmmu_format *f, uint64_t word)
+{
+    return f->block_low ? word >> f->block_low & 7 : 0;
 }
 
 /* `word` is the special word `pattern`, told by the bits of `mask`; 0: the format has no such word. */

@@ -12,6 +12,7 @@
 struct source {
     const struct nvmmu_map *map;
     struct nvmmu_pte pte;
+    uint64_t base; /* added to every address of the object */
     unsigned shift;
     enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
 };
@@ -50,11 +51,30 @@ static int kind_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, uns
     return 0;
 }
 
+/* Tesla: VRAM must suit the kind, and compression is a mode beside it. */
+static int storage_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, unsigned kind, struct source *s)
+{
+    bool vram = m->target == NVMMU_VRAM;
+
+    if (vram && nvmmu_kind_storage(vmm->format, kind) != (m->storage ? m->storage : 1))
+        return -EINVAL;
+    if (vram && vmm->stolen) {
+        s->base = vmm->stolen;
+        s->pte.aperture = NVMMU_NCOH;
+    }
+    s->pte.kind = (uint16_t)kind;
+    s->pte.comp = m->defaults ? 0 : m->comp;
+    if (!s->pte.comp)
+        return 0;
+    s->tags = TAGS_BY_OFFSET;
+    return s->pte.aperture == NVMMU_VRAM && page_flags(vmm->format, m->shift) & NVMMU_PAGE_COMP ? 0 : -EINVAL;
+}
+
 static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *out)
 {
     const struct nvmmu_format *f = vmm->format;
     unsigned kind = m->defaults ? 0 : m->kind;
-    bool by_target = m->defaults || f->traits & NVMMU_TRAIT_PCF;
+    bool by_target = (m->defaults || f->traits & NVMMU_TRAIT_PCF) && !(f->traits & NVMMU_TRAIT_NO_VOL);
     uint8_t need = m->target == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST;
     int plain = nvmmu_kind_uncompressed(f, kind);
 
@@ -70,12 +90,16 @@ static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
         .shift = m->shift,
         .pte = {
             .aperture = f->aperture[m->target],
-            .vol = by_target ? m->target == NVMMU_HOST : m->vol,
+            .vol = by_target ? m->target == NVMMU_HOST : !m->defaults && m->vol,
             .ro = !m->defaults && m->ro,
             .priv = !m->defaults && m->priv,
             .acd = f->traits & NVMMU_TRAIT_PCF,
         },
     };
+    if (f->gart && (out->pte.ro || out->pte.vol || out->pte.priv))
+        return -EINVAL; /* nouveau takes empty arguments only */
+    if (f->kinds->storage)
+        return storage_init(vmm, m, kind, out);
     return kind_init(vmm, m, kind, (unsigned)plain, out);
 }
 
@@ -84,7 +108,7 @@ static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
 static uint32_t object_tag(const struct nvmmu_format *f, const struct source *s, uint64_t offset)
 {
     const uint32_t too_wide = UINT32_MAX, upper_half = 1u << 16;
-    uint64_t n = offset >> s->shift, line = s->map->comptag + n;
+    uint64_t n = offset >> s->shift, line = s->map->comptag + n * (s->pte.comp ? s->pte.comp : 1);
 
     if (s->shift == 16 && f->traits & NVMMU_TRAIT_TAG_HALVES) {
         line = s->map->comptag + (n + 1) / 2;
@@ -99,7 +123,9 @@ static int source_word(const struct nvmmu_format *f, const struct source *s, uin
 {
     struct nvmmu_pte pte = s->pte;
 
-    pte.addr = addr;
+    pte.addr = addr + s->base;
+    if (pte.addr < addr)
+        return -EINVAL;
     if (s->tags == TAGS_BY_ADDRESS)
         pte.comptag = (uint32_t)(1 + (addr >> 16));
     else if (s->tags == TAGS_BY_OFFSET)
@@ -138,6 +164,19 @@ static int piece_check(const struct nvmmu_format *f, const struct source *s, uin
     return 0;
 }
 
+static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s, const uint64_t *page, size_t n)
+{
+    uint64_t any, word;
+
+    for (size_t i = 0; s->base && i < n; i++)
+        if (source_word(vmm->format, s, page[i], 0, &word))
+            return -EINVAL;
+    if (s->base)
+        return 0;
+    any = vmm->stores->any(page, n);
+    return any & 0xfff || any >> vmm->format->address_bits[s->pte.aperture] ? -EINVAL : 0;
+}
+
 /* Every address fits its field and suits the page size. */
 static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
 {
@@ -147,11 +186,8 @@ static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
 
     if (!place_first(m, &at))
         return -EINVAL;
-    if (m->pages) {
-        uint64_t any = vmm->stores->any(m->pages + (at.offset >> 12), left >> 12);
-
-        return any & 0xfff || any >> vmm->format->address_bits[s->pte.aperture] ? -EINVAL : 0;
-    }
+    if (m->pages)
+        return pages_check(vmm, s, m->pages + (at.offset >> 12), left >> 12);
     while (left) {
         uint64_t n = at.piece->size - at.offset < left ? at.piece->size - at.offset : left;
 
@@ -165,15 +201,40 @@ static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
 
-/* n entries whose tags need not rise evenly; such pages have entries of one word. */
-static void write_tagged(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
+/* n entries one by one: tags need not rise evenly, nor entries be 64-bit words. Such entries have one word. */
+static void write_each(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
                          uint32_t n, uint64_t addr, uint64_t offset)
 {
     uint64_t word;
 
     for (uint64_t k = 0; k < n; k++) {
         source_word(vmm->format, s, addr + (k << s->shift), offset + (k << s->shift), &word);
-        nvmmu__store(entry_at(shape_of(vmm, t), t, h, i + (uint32_t)k), word);
+        if (vmm->format->gart)
+            vmm->format->gart->store(t->hw[h].cpu, i + (uint32_t)k, word);
+        else
+            nvmmu__store(entry_at(shape_of(vmm, t), t, h, i + (uint32_t)k), word);
+    }
+}
+
+/* n entries in runs: as many as a power of two of them, aligned to that, say the same. */
+static void write_blocks(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
+                         uint32_t n, uint64_t addr, uint64_t offset)
+{
+    const unsigned largest = 7;
+    uint64_t word;
+
+    while (n) {
+        unsigned block = (unsigned)__builtin_ctz(i | 1u << largest), fits = 31 - (unsigned)__builtin_clz(n);
+        uint32_t run;
+
+        block = fits < block ? fits : block;
+        run = 1u << block;
+        source_word(vmm->format, s, addr, offset, &word);
+        vmm->stores->fill(entry_at(shape_of(vmm, t), t, h, i), run, word | (uint64_t)block << vmm->format->block_low);
+        i += run;
+        n -= run;
+        addr += (uint64_t)run << s->shift;
+        offset += (uint64_t)run << s->shift;
     }
 }
 
@@ -202,12 +263,17 @@ static void write_run(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32
 static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
                         const struct chunk *c, struct place *at)
 {
+    const uint64_t *page = s->map->pages + (at->offset >> 12);
     uint64_t word;
 
-    source_word(vmm->format, s, 0, 0, &word);
-    vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, word,
-                      s->map->pages + (at->offset >> 12), vmm->format->address_shift);
     at->offset += c->size;
+    if (vmm->format->gart || s->base) {
+        for (uint32_t k = 0; k < c->count; k++)
+            write_each(vmm, s, t, h, c->index + k, 1, page[k], 0);
+        return;
+    }
+    source_word(vmm->format, s, 0, 0, &word);
+    vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, word, page, vmm->format->address_shift);
 }
 
 static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
@@ -218,10 +284,13 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
     while (i < end) {
         uint64_t pages = (at->piece->size - at->offset) >> s->shift;
         uint32_t n = pages < end - i ? (uint32_t)pages : end - i;
+        uint64_t addr = at->piece->addr + at->offset;
+        uint64_t offset = s->map->offset + (c->va - s->map->va) + ((uint64_t)(i - c->index) << s->shift);
 
-        if (s->tags == TAGS_BY_OFFSET) {
-            write_tagged(vmm, s, t, h, i, n, at->piece->addr + at->offset,
-                         s->map->offset + (c->va - s->map->va) + ((uint64_t)(i - c->index) << s->shift));
+        if (vmm->format->block_low) {
+            write_blocks(vmm, s, t, h, i, n, addr, offset);
+        } else if (s->tags == TAGS_BY_OFFSET || vmm->format->gart) {
+            write_each(vmm, s, t, h, i, n, addr, offset);
         } else {
             if (!at->word)
                 piece_begin(vmm->format, s, at);

@@ -247,6 +247,8 @@ static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uin
     nvmmu__publish(entry, word[0]);
     if (sh->words == 2)
         nvmmu__publish(entry + 1, word[1]);
+    if (!p->parent)
+        nvmmu__directories_write(vmm, t->index, word[0]);
     wrote(vmm, p, 0, t->index, 1);
     nvmmu__changed(vmm, p, t->va, entry_bytes_of_va(sh, 0));
 }
@@ -276,6 +278,16 @@ static void fill_beside_small(struct nvmmu_vmm *vmm, struct table *t)
     wrote(vmm, t, LPT, 0, sh->entries[LPT]);
 }
 
+static void gart_begin(const struct nvmmu_vmm *vmm, struct table *t)
+{
+    const struct nvmmu_gart *gart = vmm->format->gart;
+
+    memset(t->hw[SPT].cpu, 0, nvmmu__table_bytes(shape_of(vmm, t)->level[SPT]));
+    if (gart->begin)
+        gart->begin(t->hw[SPT].cpu);
+    wrote(vmm, t, SPT, 0, shape_of(vmm, t)->entries[SPT]);
+}
+
 /* Memory, content, link. A page that stands in the parent's entry stays, so that a get that fails can be undone. */
 static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
@@ -295,7 +307,9 @@ static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
     vmm->hw_count++;
     if (!t->child && h == LPT)
         bits_clear(t->bits + sh->shadowed, 0, sh->entries[LPT]);
-    if (!t->child && h == LPT && t->refs[SPT])
+    if (vmm->format->gart)
+        gart_begin(vmm, t);
+    else if (!t->child && h == LPT && t->refs[SPT])
         fill_beside_small(vmm, t);
     else
         entries_fill(vmm, t, h, 0, sh->entries[h], empty_word(vmm, t, h, t->sparse));
@@ -389,6 +403,8 @@ int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, un
             prune(vmm, t);
             return -ENOMEM;
         }
+        if (vmm->format->page_block && !child->child && child->hw[!need].cpu)
+            return -EINVAL; /* the block has the other page size */
         if (!child->hw[need].cpu) {
             ret = hw_make(vmm, child, need);
             if (ret) {
@@ -404,11 +420,14 @@ int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, un
 
 int nvmmu__root_create(struct nvmmu_vmm *vmm)
 {
+    unsigned h;
+
     vmm->root = table_new(vmm, NULL, 0);
     if (!vmm->root)
         return -ENOMEM;
-    vmm->root->refs[0] = 1;
-    return hw_make(vmm, vmm->root, 0);
+    h = vmm->root->child ? 0 : SPT;
+    vmm->root->refs[h] = 1;
+    return hw_make(vmm, vmm->root, h);
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------- */

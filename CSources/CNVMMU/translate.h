@@ -21,6 +21,7 @@ struct nvmmu_translator {
     uint64_t valid, page_bit, sparse_pte, sparse_mask, sparse_pde, hidden, hidden_mask;
     uint64_t ro, priv;
     unsigned aperture_low; /* lowest bit of a PTE's aperture */
+    unsigned block_low;    /* lowest bit of log2 of the pages of an entry's run; 0: no runs */
     struct nvmmu_next (*next)(uint64_t word);
     struct nvmmu_next (*big)(const uint64_t word[2]);
     struct nvmmu_next (*small)(const uint64_t word[2]);
@@ -129,7 +130,7 @@ NVMMU_INLINE void nvmmu__translation_is(const struct nvmmu_translator *t, uint64
                                        struct nvmmu_translation *out)
 {
     uint64_t offset = va & (((uint64_t)1 << shift) - 1);
-    unsigned aperture = word >> t->aperture_low & 3;
+    unsigned aperture = word >> t->aperture_low & 3, block = t->block_low ? word >> t->block_low & 7 : 0;
 
     out->state = state;
     out->fault = fault;
@@ -137,7 +138,7 @@ NVMMU_INLINE void nvmmu__translation_is(const struct nvmmu_translator *t, uint64
     out->shift = (uint8_t)shift;
     out->limit = ((uint64_t)1 << shift) - offset;
     out->aperture = (uint8_t)aperture;
-    out->pa = state == NVMMU_MAPPED ? t->address(word, aperture) + offset : 0;
+    out->pa = state == NVMMU_MAPPED ? t->address(word, aperture) + (va & (((uint64_t)1 << (shift + block)) - 1)) : 0;
     out->ro = (word & t->ro) != 0;
     out->priv = (word & t->priv) != 0;
 }

@@ -15,8 +15,8 @@ static void flush(struct nvmmu_vmm *vmm, const struct nvmmu_flush *what)
 {
     struct nvmmu_flush fl = *what;
 
-    fl.root = vmm->root->hw[0].addr;
-    fl.root_aperture = vmm->root->hw[0].aperture;
+    fl.root = root_of(vmm)->addr;
+    fl.root_aperture = root_of(vmm)->aperture;
     fl.bar = vmm->bar;
     if (vmm->hooks.flush)
         vmm->hooks.flush(vmm->hooks.ctx, &fl);
@@ -78,6 +78,8 @@ static bool config_valid(const struct nvmmu_vmm_config *c)
     if (c->size != sizeof(*c) || !c->format || !c->hooks.alloc_table || !c->hooks.free_table)
         return false;
     limit = 1ull << c->format->va_bits;
+    if (c->limit > limit || (c->limit ? c->start >= c->limit : c->start))
+        return false;
     return c->kernel_addr <= limit && c->kernel_size <= limit - c->kernel_addr;
 }
 
@@ -98,7 +100,10 @@ int nvmmu_vmm_create(const struct nvmmu_vmm_config *config, struct nvmmu_vmm **o
         .alloc = config->alloc,
         .kernel_addr = config->kernel_addr,
         .kernel_end = config->kernel_addr + config->kernel_size,
-        .limit = 1ull << config->format->va_bits,
+        .start = config->start,
+        .limit = config->limit ? config->limit : 1ull << config->format->va_bits,
+        .stolen = config->stolen,
+        .dummy = config->dummy,
         .gsp_rm = config->gsp_rm,
         .depths = config->format->level_count - 1u,
     };
@@ -126,6 +131,7 @@ void nvmmu_vmm_destroy(struct nvmmu_vmm *vmm)
         flush(vmm, &(struct nvmmu_flush){.size = vmm->limit});
     alloc = vmm->alloc;
     nvmmu__tables_destroy(vmm);
+    gpuvm_mem_free(&alloc, vmm->directories, vmm->directory_room * sizeof(*vmm->directories));
     gpuvm_mem_free(&alloc, vmm->retired, vmm->retired_room * sizeof(*vmm->retired));
     gpuvm_mem_free(&alloc, vmm->sparse, vmm->sparse_room * sizeof(*vmm->sparse));
     gpuvm_mem_free(&alloc, vmm->windows, vmm->window_count * sizeof(*vmm->windows));
@@ -138,8 +144,8 @@ struct nvmmu_space nvmmu_vmm_space(const struct nvmmu_vmm *vmm)
         .format = vmm->format,
         .windows = vmm->windows,
         .window_count = vmm->window_count,
-        .root = vmm->root->hw[0].addr,
-        .root_aperture = vmm->root->hw[0].aperture,
+        .root = root_of(vmm)->addr,
+        .root_aperture = root_of(vmm)->aperture,
     };
 }
 
@@ -147,7 +153,7 @@ struct nvmmu_space nvmmu_vmm_space(const struct nvmmu_vmm *vmm)
 
 int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size)
 {
-    if (!size || va > vmm->limit || size > vmm->limit - va)
+    if (!size || va < vmm->start || va > vmm->limit || size > vmm->limit - va)
         return -EINVAL;
     return va + size <= vmm->kernel_addr || va >= vmm->kernel_end ? 0 : -EINVAL;
 }
@@ -232,7 +238,7 @@ static int visit_tables(const struct nvmmu_vmm *vmm, const struct table *t,
                              .addr = t->hw[h].addr,
                              .aperture = t->hw[h].aperture,
                              .entries = sh->entries[h],
-                             .cpu = t->hw[h].cpu,
+                             .cpu = (const char *)t->hw[h].cpu + sh->level[h]->table_header,
                          });
     }
     for (uint32_t i = 0; t->child && i < sh->entries[0] && !ret; i++)

@@ -5,7 +5,7 @@
  * the directory or LPT, hw[1] the SPT, and each comes and goes by itself. refs[h] counts, as nvkm does: for a
  * directory its children's hardware tables and the references on its own entries (pages and sparse ones), for a leaf
  * the references on the entries of hw[h]. A hardware table exists exactly while refs[h] is not 0; the root has one
- * reference of its own.
+ * reference of its own. Before Tesla the root is a leaf.
  *
  * Which entries are referenced stands in bitmaps, further references of the same entry in `extra`. An entry is
  * effectively sparse if a sparse range was taken on it, on an entry above it (`sparse` of the table), or for an SPT
@@ -83,7 +83,10 @@ struct nvmmu_vmm {
     struct gpuvm_alloc alloc;
     struct nvmmu_window *windows;
     size_t window_count;
-    uint64_t kernel_addr, kernel_end, limit;
+    uint64_t start, limit; /* addresses of the space */
+    uint64_t kernel_addr, kernel_end;
+    uint64_t stolen; /* where VRAM lies in system memory; 0: it is VRAM */
+    uint64_t dummy;  /* nv44: what entries that are unmapped may show */
     bool gsp_rm;
     bool bar; /* the space is the BARs' */
 
@@ -92,6 +95,9 @@ struct nvmmu_vmm {
     struct table *root;
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
     struct page *pages;                        /* with room for small tables */
+
+    uint64_t **directories; /* Tesla: copies of the root's entries in instance blocks */
+    size_t directory_count, directory_room;
 
     unsigned batch;
     bool changed; /* a flush is due, as in `flush` */
@@ -122,6 +128,11 @@ void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t);
 /* Gives retired memory back. */
 void nvmmu__retired_free(struct nvmmu_vmm *vmm);
 
+/* ---- control.c ------------------------------------------------------------------------------------------ */
+
+/* Entry `index` of the root has become `word`: so do its copies in instance blocks. */
+void nvmmu__directories_write(struct nvmmu_vmm *vmm, uint32_t index, uint64_t word);
+
 /* ---- vmm.c ---------------------------------------------------------------------------------------------- */
 
 /* Entries of table `t` in [va, va + size) were written: a flush is due. */
@@ -151,6 +162,12 @@ int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m);
 static inline const struct shape *shape_of(const struct nvmmu_vmm *vmm, const struct table *t)
 {
     return &vmm->shape[t->depth];
+}
+
+/* The root directory, or the only table. */
+static inline const struct hw *root_of(const struct nvmmu_vmm *vmm)
+{
+    return &vmm->root->hw[vmm->root->child ? 0 : SPT];
 }
 
 static inline uint64_t *refs_of(const struct shape *sh, const struct table *t, unsigned h)
@@ -194,11 +211,20 @@ static inline bool holds_pages(const struct nvmmu_vmm *vmm, const struct table *
     return vmm->format->page_levels >> shape_of(vmm, t)->level[0]->level & 1;
 }
 
+/* An entry, or the low word of one. */
+static inline uint64_t entry_word(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t,
+                                  unsigned h, uint32_t i)
+{
+    const struct nvmmu_gart *gart = vmm->format->gart;
+
+    return gart ? gart->load(t->hw[h].cpu, i) : *entry_at(sh, t, h, i);
+}
+
 /* The entry holds a page. */
 static inline bool entry_is_page(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t,
                                  unsigned h, uint32_t i)
 {
-    return *entry_at(sh, t, h, i) & (t->child ? vmm->format->page_bit : vmm->format->valid);
+    return entry_word(vmm, sh, t, h, i) & (t->child ? vmm->format->page_bit : vmm->format->valid);
 }
 
 static inline void wrote(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i, uint32_t n)
@@ -213,7 +239,9 @@ static inline void entries_fill(const struct nvmmu_vmm *vmm, const struct table 
 {
     const struct shape *sh = shape_of(vmm, t);
 
-    if (sh->words == 2)
+    if (vmm->format->gart)
+        vmm->format->gart->clear(t->hw[h].cpu, i, n, vmm->dummy); /* no other word than 0 fills its entries */
+    else if (sh->words == 2)
         vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, 0);
     else
         vmm->stores->fill(entry_at(sh, t, h, i), n, word);
@@ -227,7 +255,9 @@ static inline uint64_t empty_word(const struct nvmmu_vmm *vmm, const struct tabl
 
     if (sparse)
         return t->child ? f->sparse_pde : f->sparse_pte;
-    return !t->child && h == LPT ? f->hidden : 0;
+    if (t->child)
+        return f->unused_pde;
+    return h == LPT ? f->hidden : 0;
 }
 
 static inline uint64_t entry_bytes_of_va(const struct shape *sh, unsigned h)

@@ -25,7 +25,7 @@ static void mapped(struct nvmmu_walk *w, uint64_t va, const struct nvmmu_step *s
     w->level = step->level;
     w->shift = shift;
     w->page = step->entry.page;
-    w->pa = step->entry.page.addr + (va & ((1ull << shift) - 1));
+    w->pa = step->entry.page.addr + (va & ((1ull << (shift + step->entry.page.block)) - 1));
 }
 
 static void sparse(struct nvmmu_walk *w, enum nvmmu_level level, unsigned shift)
@@ -50,18 +50,19 @@ static struct nvmmu_step *step_into(const struct nvmmu_space *s, const struct nv
     step->aperture = to->aperture;
     step->table = to->addr;
     step->index = (uint32_t)nvmmu__index(l, va);
-    step->word[0] = nvmmu__load(table + step->index * words);
+    step->word[0] = s->format->gart ? s->format->gart->load(table, step->index)
+                                    : nvmmu__load(table + step->index * words);
     step->word[1] = words == 2 ? nvmmu__load(table + step->index * words + 1) : 0;
     s->format->decode(s->format, l->level, step->word, &step->entry);
     return step;
 }
 
 /* Leaf tables may be short. */
-static bool is_beyond(const struct nvmmu_level_info *pd0, const struct nvmmu_entry *e, uint64_t va)
+static bool is_beyond(unsigned pd0_shift, const struct nvmmu_entry *e, uint64_t va)
 {
     unsigned size = e->next.present ? e->next.size : e->big.size;
 
-    return size && (va & ((1ull << pd0->shift) - 1)) >> (pd0->shift - size);
+    return size && (va & ((1ull << pd0_shift) - 1)) >> (pd0_shift - size);
 }
 
 /* PD0's entry points at one or two leaf tables: the LPT's entry decides, unless it leaves it to the SPT. */
@@ -70,9 +71,10 @@ static void walk_leaf(const struct nvmmu_space *s, uint64_t va, const struct nvm
     const struct nvmmu_level_info *lpt = &s->format->level[s->format->level_count - 2];
     const struct nvmmu_level_info *l = pd0->big.present ? lpt : lpt + 1;
     const struct nvmmu_step *step;
+    unsigned shift = lpt->shift + lpt->index_bits;
 
-    if (is_beyond(lpt - 1, pd0, va)) {
-        unmapped(w, NVMMU_FAULT_PDE_SIZE, lpt[-1].level, lpt[-1].shift);
+    if (is_beyond(shift, pd0, va)) {
+        unmapped(w, NVMMU_FAULT_PDE_SIZE, NVMMU_PD0, shift);
         return;
     }
     step = step_into(s, l, pd0->big.present ? &pd0->big : &pd0->next, va, w);
@@ -94,10 +96,11 @@ void nvmmu_walk(const struct nvmmu_space *s, uint64_t va, struct nvmmu_walk *out
 {
     const struct nvmmu_format *f = s->format;
     struct nvmmu_pde to = {.addr = s->root, .aperture = s->root_aperture, .present = true};
+    struct nvmmu_entry root = {.next = to};
 
     *out = (struct nvmmu_walk){0};
     if (va >> f->va_bits) {
-        unmapped(out, NVMMU_FAULT_VA_LIMIT, f->level[0].level, f->va_bits);
+        unmapped(out, NVMMU_FAULT_VA_LIMIT, f->level[f->gart ? 1 : 0].level, f->va_bits);
         return;
     }
     for (unsigned i = 0; i < f->level_count - 2u; i++) {
@@ -123,7 +126,7 @@ void nvmmu_walk(const struct nvmmu_space *s, uint64_t va, struct nvmmu_walk *out
             return;
         }
     }
-    walk_leaf(s, va, &out->step[out->step_count - 1].entry, out);
+    walk_leaf(s, va, out->step_count ? &out->step[out->step_count - 1].entry : &root, out);
 }
 
 void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)

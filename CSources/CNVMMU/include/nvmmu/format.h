@@ -5,7 +5,8 @@
  *
  * Units. Virtual and physical addresses and sizes are bytes; ranges exclude their end.
  * Levels are named as NVIDIA does: PD0 is the lowest directory, LPT the table of big-page entries, SPT the table
- * of 4 KiB entries. Entries are little-endian 64-bit words; at PD0 of Pascal and later two of them, low word first.
+ * of 4 KiB entries. Entries are little-endian 64-bit words; at PD0 of Pascal and later two of them, low word first;
+ * before Tesla 32-bit words. nv44 packs four into 16 bytes: an entry is then 26:0 the frame, 31 the group's valid bit.
  *
  * Facts: NVIDIA open-gpu-doc (gp100-mmu-format, gv100/tu104/ga100 dev_mmu), NVIDIA open-gpu-kernel-modules (dev_mmu
  * of Fermi to Maxwell, Hopper, Blackwell), Linux 7.2 nvkm/subdev/mmu.
@@ -44,7 +45,7 @@ struct nvmmu_page_size {
 struct nvmmu_format;
 
 /* By nouveau's name of the class ("gf100", "gk104", "gk20a", "gm200", "gm20b", "gp100", "gp10b", "gv100", "tu102",
- * "gh100") or of a chip that shares one ("ga100", "ga102", "ad102": the tu102 class without compression tags).
+ * "gh100"; "nv04", "nv41", "nv44", "nv50", "g84", "mcp77") or of a chip that shares one ("ga100", "ga102", "ad102": the tu102 class without compression tags).
  * Fermi to Maxwell have big pages of 128 KiB; "-64k" behind the name is their mode with 64 KiB. What the hardware has
  * and nouveau does not offer: "ga100-512m" (512 MiB pages), "gb100" (takes 256 GiB pages). NULL: unknown. */
 const struct nvmmu_format *nvmmu_format_find(const char *name);
@@ -70,6 +71,9 @@ const struct nvmmu_chip *nvmmu_chip_find(unsigned chipset);
 
 /* The uncompressed kind of the same layout (the kind itself when it is plain). -EINVAL: nouveau refuses it. */
 int nvmmu_kind_uncompressed(const struct nvmmu_format *f, unsigned kind);
+/* Tesla: the order over the banks of VRAM that memory of this kind must have been allocated for, 1 or 2. 0 on other
+ * formats. -EINVAL: nouveau refuses the kind. */
+int nvmmu_kind_storage(const struct nvmmu_format *f, unsigned kind);
 /* "pitch", "generic", "Z16" …; NULL where it has no name here. */
 const char *nvmmu_kind_name(const struct nvmmu_format *f, unsigned kind);
 
@@ -94,8 +98,9 @@ struct nvmmu_level_info {
     enum nvmmu_level level;
     uint8_t index_bits;  /* log2 of the entries of a table */
     uint8_t shift;       /* log2 of the bytes of VA that one entry covers */
-    uint8_t entry_bytes; /* 8 or 16 */
-    uint16_t table_align;
+    uint8_t entry_bytes; /* 4 (before Tesla), 8 or 16 */
+    uint8_t table_header; /* bytes before the first entry (nv04) */
+    uint32_t table_align;
 };
 /* Levels root first; LPT before SPT. Returns their number. */
 size_t nvmmu_format_levels(const struct nvmmu_format *f, const struct nvmmu_level_info **out);
@@ -110,12 +115,15 @@ struct nvmmu_pte {
     bool vol, priv, ro, atomic_disable, encrypted;
     bool lock, read_disable, write_disable; /* Fermi to Maxwell; the disables (of the L1 and GCC) not on Fermi */
     bool acd;                               /* Hopper and later: no access counters */
+    uint8_t block; /* Tesla: one of an aligned run of 1 << block equal entries; addr is that of the run's first page */
+    uint8_t comp;  /* Tesla: compression mode, 0 to 3 */
 };
 /* A pointer to a table. */
 struct nvmmu_pde {
     uint64_t addr;
     uint8_t aperture; /* enum nvmmu_aperture of the table's memory; never NVMMU_PEER */
-    uint8_t size;     /* Fermi to Maxwell: the table has only its first entries >> size (0 to 3; one for both tables) */
+    uint8_t size;     /* Fermi to Maxwell: the table has only its first entries >> size (0 to 3; one for both tables);
+                       * Tesla: an SPT (0, 2 to 4) */
     bool present, vol, no_ats;
 };
 
@@ -177,7 +185,7 @@ struct nvmmu_space {
     const struct nvmmu_format *format;
     const struct nvmmu_window *windows;
     size_t window_count;
-    uint64_t root;         /* address of the root directory */
+    uint64_t root;         /* address of the root directory (Tesla: the entries in an instance block), or only table */
     uint8_t root_aperture; /* enum nvmmu_aperture */
 };
 

@@ -58,13 +58,17 @@ struct nvmmu_vmm_config {
     size_t window_count;
     uint64_t kernel_addr, kernel_size; /* not for the raw operations: [kernel_addr, + kernel_size) */
     bool gsp_rm; /* GSP firmware is in charge: compressible kinds are kept */
+    uint64_t start, limit; /* the space has the addresses [start, limit); both 0: all of the format */
+    uint64_t stolen; /* mcp77: address in system memory where VRAM begins; 0: there is VRAM */
+    uint64_t dummy;  /* nv44: address of 16 KiB that unmapped addresses may show */
     struct nvmmu_vmm_hooks hooks;
     struct gpuvm_alloc alloc; /* for software state */
 };
 
 /*
  * Makes a space with an empty root directory (nvkm_vmm_new_, type RAW).
- * -EINVAL: config->size unknown, no format, kernel area wraps or exceeds the VA bits. -ENOMEM.
+ * -EINVAL: config->size unknown, no format, kernel area wraps or exceeds the VA bits, or limit does, or start is not
+ * below it. -ENOMEM.
  */
 int nvmmu_vmm_create(const struct nvmmu_vmm_config *config, struct nvmmu_vmm **out);
 /* Frees the space with all its tables, whatever is still referenced. NULL ok. */
@@ -123,6 +127,10 @@ struct nvmmu_map {
      * object's first byte (nouveau without no_comp). Without it the uncompressed kind of the same layout is written. */
     bool comptags;
     uint32_t comptag;
+    /* Tesla: the order over the banks that an object in VRAM was allocated for, 1 (also as 0) or 2. */
+    uint8_t storage;
+    /* Tesla: compression mode, 1 to 3; the object has `comp` tags for each 64 KiB, from `comptag` on. 0: none. */
+    uint8_t comp;
 };
 
 /*
