@@ -26,7 +26,7 @@ struct Dump: ParsableCommand {
             let replayer = Replayer(trace, on: try target.makeDevice(for: trace))
             try replayer.run(through: line)
             // Newest first, as the kernel lists its clients.
-            let files = replayer.files.values.filter { $0.uvmm != nil }.sorted { $0.openedAt > $1.openedAt }
+            let files = replayer.openFiles(nil).sorted { $0.openedAt > $1.openedAt }
             let texts = replayer.device.gpuvas().components(separatedBy: Self.title).dropFirst()
             var found = false
             for (file, text) in zip(files, texts) where moment.fd ?? file.fd == file.fd {

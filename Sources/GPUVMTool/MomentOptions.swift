@@ -47,9 +47,9 @@ struct Survey {
     func busiest(_ fd: Int?) throws(InputError) -> Moment {
         var best = (count: -1, moment: Moment(line: trace.lineCount, fd: fd))
         try run { (line, replayer: Replayer) in
-            for (number, file) in replayer.files where number == (fd ?? number) {
+            for file in replayer.openFiles(fd) {
                 guard let count = file.uvmm?.space.count, count > best.count else { continue }
-                best = (count, Moment(line: line, fd: number))
+                best = (count, Moment(line: line, fd: file.fd))
             }
         }
         return best.moment
@@ -60,12 +60,12 @@ struct Survey {
         var mapped: Moment?
         var sparse: Moment?
         try run { (line, replayer: Replayer) in
-            for (number, file) in replayer.files where number == (fd ?? number) {
+            for file in replayer.openFiles(fd) {
                 guard let uvmm = file.uvmm else { continue }
                 if uvmm.space.findFirst(va, 1).map({ $0.id != .kernel }) ?? false {
-                    mapped = Moment(line: line, fd: number)
+                    mapped = Moment(line: line, fd: file.fd)
                 } else if uvmm.regions.contains(where: { $0.addr <= va && va - $0.addr < $0.range }) {
-                    sparse = Moment(line: line, fd: number)
+                    sparse = Moment(line: line, fd: file.fd)
                 }
             }
         }
@@ -80,5 +80,12 @@ struct Survey {
             look(line.place.line, replayer)
             progress.update(line.place.line)
         }
+    }
+}
+
+extension Replayer {
+    /// The files that have an address space, in order of their numbers, or only the named one.
+    func openFiles(_ fd: Int?) -> [ReplayFile] {
+        files.values.filter { $0.uvmm != nil && $0.fd == fd ?? $0.fd }.sorted { $0.fd < $1.fd }
     }
 }

@@ -47,10 +47,9 @@ struct Walk: ParsableCommand {
 }
 
 extension Replayer {
-    /// The named file, else the one where something is mapped at an address, else the one with most mappings.
+    /// The named file, or else the one where something is mapped at an address, else the one with most mappings.
     fileprivate func file(_ fd: Int?, holding va: UInt64) -> ReplayFile? {
-        if let fd { return files[fd].flatMap { $0.uvmm == nil ? nil : $0 } }
-        let open = files.values.filter { $0.uvmm != nil }.sorted { $0.fd < $1.fd }
+        let open = openFiles(fd)
         return open.first { $0.uvmm.map { SpaceSnapshot($0).extent(at: va) != nil } ?? false }
             ?? open.max { ($0.uvmm?.space.count ?? 0) < ($1.uvmm?.space.count ?? 0) }
     }

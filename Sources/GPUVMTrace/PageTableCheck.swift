@@ -97,7 +97,7 @@ extension PageTableCheck {
     func differences(_ uvmm: UVMM, _ start: UInt64, _ end: UInt64) -> [Difference] {
         var differences: [Difference] = []
         var index = expected.partitioningIndex { $0.end > start }
-        uvmm.tables.forEachExtent(start, end - start) { extent in
+        uvmm.tables.forEachExtent(start, end - start) { (extent: Extent) in
             let found = Expectation(extent)
             var va = found.va
             while va < found.end {
