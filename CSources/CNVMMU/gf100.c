@@ -252,7 +252,8 @@ static const struct nvmmu_page_size pages_64k[] = {{16, V | C}, {12, V | H}};
 
 #define GF100 \
     .page_count = 2, .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, \
-    .traits = NVMMU_TRAIT_OBJECT_TAGS | NVMMU_TRAIT_ENCRYPTED, .kinds = &nvmmu__gf100_kinds
+    .traits = NVMMU_TRAIT_OBJECT_TAGS | NVMMU_TRAIT_ENCRYPTED, .kinds = &nvmmu__gf100_kinds, \
+    .control = &nvmmu__control_gf100
 
 const struct nvmmu_format nvmmu__gf100 = {
     .name = "gf100", NVMMU_VER1(nvmmu__ver1_levels_128k, 128k), .page = pages_128k, GF100};

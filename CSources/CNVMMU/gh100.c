@@ -293,7 +293,7 @@ static const struct nvmmu_page_size pages[] = {{56, S},         {47, S},        
                                                {21, S | V | C}, {16, S | V | C}, {12, S | V | H}};
 
 #define VER3 \
-    .level = levels, .level_count = 7, .page = pages, .page_count = 7, .va_bits = 57, \
+    .control = &nvmmu__control_tu102, .level = levels, .level_count = 7, .page = pages, .page_count = 7, .va_bits = 57, \
     .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, .traits = NVMMU_TRAIT_PCF, .address_shift = 0, \
     .address_bits = {ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS}, .valid = PTE_VALID, \
     .page_bit = PDE_IS_PAGE, .sparse_pte = PTE_PCF_SPARSE, .sparse_mask = PTE_PCF, .sparse_pde = PDE_VOL, \

@@ -20,7 +20,7 @@ static const struct nvmmu_page_size gk20a_64k[] = {{16, H | C}, {12, H}};
 #define KEPLER \
     .page_count = 2, .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, .hidden = VER1_HIDDEN, \
     .hidden_mask = VER1_HIDDEN, .traits = NVMMU_TRAIT_OBJECT_TAGS | NVMMU_TRAIT_ENCRYPTED | NVMMU_TRAIT_DISABLE, \
-    .kinds = &nvmmu__gf100_kinds
+    .kinds = &nvmmu__gf100_kinds, .control = &nvmmu__control_gf100
 
 const struct nvmmu_format nvmmu__gk104 = {
     .name = "gk104", NVMMU_VER1(nvmmu__ver1_levels_128k, 128k), .page = gk104_128k, KEPLER};

@@ -29,11 +29,14 @@ static const struct nvmmu_page_size gm20b_64k[] = {{26, S}, {16, S | H | C}, {12
 /* System memory that is not coherent stands in the VRAM aperture, coherent memory is refused. */
 #define TEGRA .aperture = {NVMMU_REFUSED, NVMMU_REFUSED, NVMMU_REFUSED, NVMMU_VRAM}
 
+#define MODE_128K .control = &nvmmu__control_gf100
+#define MODE_64K .control = &nvmmu__control_gm200_64k
+
 const struct nvmmu_format nvmmu__gm200 = {
-    .name = "gm200", NVMMU_VER1(nvmmu__ver1_levels_128k, 128k), .page = gm200_128k, CARD, GM20X};
+    .name = "gm200", NVMMU_VER1(nvmmu__ver1_levels_128k, 128k), .page = gm200_128k, CARD, MODE_128K, GM20X};
 const struct nvmmu_format nvmmu__gm200_64k = {
-    .name = "gm200-64k", NVMMU_VER1(nvmmu__ver1_levels_64k, 64k), .page = gm200_64k, CARD, GM20X};
+    .name = "gm200-64k", NVMMU_VER1(nvmmu__ver1_levels_64k, 64k), .page = gm200_64k, CARD, MODE_64K, GM20X};
 const struct nvmmu_format nvmmu__gm20b = {
-    .name = "gm20b", NVMMU_VER1(nvmmu__ver1_levels_128k, 128k), .page = gm20b_128k, TEGRA, GM20X};
+    .name = "gm20b", NVMMU_VER1(nvmmu__ver1_levels_128k, 128k), .page = gm20b_128k, TEGRA, MODE_128K, GM20X};
 const struct nvmmu_format nvmmu__gm20b_64k = {
-    .name = "gm20b-64k", NVMMU_VER1(nvmmu__ver1_levels_64k, 64k), .page = gm20b_64k, TEGRA, GM20X};
+    .name = "gm20b-64k", NVMMU_VER1(nvmmu__ver1_levels_64k, 64k), .page = gm20b_64k, TEGRA, MODE_64K, GM20X};

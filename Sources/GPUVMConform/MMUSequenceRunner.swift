@@ -3,24 +3,27 @@ internal import KernelErrno
 internal import NVMMU
 
 /// Runs a recorded sequence of calls on page tables, comparing results, flushes, every table and the answers of walks.
-/// Generations, ways of use and steps that the library does not have are skipped by name.
+/// Generations that the library does not have are skipped by name.
 struct MMUSequenceRunner: ~Copyable {
-    private let generation: String
-    private let format: Format
+    let generation: String
+    let format: Format
     private let hooks: TableWindow
-    private var tables: PageTables
+    var tables: PageTables
     private let memories: [Int: RecordedMemory]
+    /// What the space gave out, by the case's ids.
+    var allocations: [Int: Allocation] = [:]
+    let replay: Bool
+    /// The instance block that was joined last.
+    var instance: [UInt32] = Array(repeating: 0, count: PageTables.instanceBytes / 4)
     /// Where the recording's root was; `nil`: it has no image.
     private let recordedRoot: UInt64?
     /// Kept where the case is flagged to hold references of two sizes on one address.
     private var overlap: SizeOverlap?
     /// Kept where the case is flagged to have nouveau's mistakes with its largest pages.
     private var quirk: LargePageQuirk?
-    private var tags = TagPool()
-    private var result: CaseResult
-    private var step = 0
-    /// A step that changes the tables could not be run.
-    private var ended = false
+    var tags = TagPool()
+    var result: CaseResult
+    private(set) var step = 0
 
     static func run(_ line: JSONObject) throws(InputError) -> CaseResult {
         try line.allowOnly(["id", "source", "cfg", "note", "flags", "mems", "steps"])
@@ -32,12 +35,13 @@ struct MMUSequenceRunner: ~Copyable {
         let (generation, format) = try Generation.read(cfg)
         let mode = try cfg.string("mode")
         guard mode == "raw" || mode == "alloc" else { throw cfg.error("mode", "is neither raw nor alloc") }
-        if format == nil { skipped.skips.insert("generation \(generation)") }
-        if mode == "alloc" { skipped.skips.insert("mode alloc") }
-        guard let format, skipped.skips.isEmpty else { return skipped }
+        guard let format else {
+            skipped.skips.insert("generation \(generation)")
+            return skipped
+        }
 
-        var runner = try make(line, cfg, generation, format, steps)
-        for (i, step) in steps.enumerated() where !runner.ended {
+        var runner = try make(line, cfg, generation, format, mode, steps)
+        for (i, step) in steps.enumerated() {
             runner.step = i
             try runner.run(step)
         }
@@ -45,7 +49,8 @@ struct MMUSequenceRunner: ~Copyable {
     }
 
     private static func make(
-        _ line: JSONObject, _ cfg: JSONObject, _ generation: String, _ format: Format, _ steps: [JSONObject]
+        _ line: JSONObject, _ cfg: JSONObject, _ generation: String, _ format: Format, _ mode: String,
+        _ steps: [JSONObject]
     ) throws(InputError) -> MMUSequenceRunner {
         let aperture = cfg.has("ptt") ? try Aperture.read(cfg, "ptt") : .vram
         let base = cfg.has("ptbase") ? try cfg.hex("ptbase") : 0x1_0000_0000
@@ -61,26 +66,32 @@ struct MMUSequenceRunner: ~Copyable {
             flags = try line.array("flags").map { array, i throws(InputError) in try array.string(i) }
         }
         let hooks = TableWindow(format: format, aperture: aperture, base: base)
-        let tables = try makeTables(cfg, format, hooks)
+        let tables = try makeTables(cfg, format, mode, hooks)
         hooks.follow(root: tables.root)
         _ = hooks.takeEvents()
         return MMUSequenceRunner(
             generation: generation, format: format, hooks: hooks, tables: tables, memories: memories,
-            recordedRoot: root, overlap: flags.contains("quirk-overlap") ? SizeOverlap() : nil,
-            quirk: LargePageQuirk(flags: flags), result: result)
+            replay: try cfg.int("replay", default: 0) != 0, recordedRoot: root,
+            overlap: flags.contains("quirk-overlap") ? SizeOverlap() : nil, quirk: LargePageQuirk(flags: flags),
+            result: result)
     }
 
     private static func makeTables(
-        _ cfg: JSONObject, _ format: Format, _ hooks: TableWindow
+        _ cfg: JSONObject, _ format: Format, _ mode: String, _ hooks: TableWindow
     ) throws(InputError) -> PageTables {
         let kernel = try cfg.array("kernel_managed")
         try kernel.expectCount(2)
         let (kernelAddr, kernelSize) = (try kernel.hex(0), try kernel.hex(1))
         let gspRM = try cfg.int("rm", default: 0) != 0
         do throws(KernelErrno) {
-            return try PageTables(
-                format: format, windows: [hooks.window], kernelAddr: kernelAddr, kernelSize: kernelSize, gspRM: gspRM,
-                hooks: hooks)
+            guard mode == "alloc" else {
+                return try PageTables(
+                    format: format, windows: [hooks.window], kernelAddr: kernelAddr, kernelSize: kernelSize,
+                    gspRM: gspRM, hooks: hooks)
+            }
+            var tables = try PageTables(format: format, windows: [hooks.window], gspRM: gspRM, hooks: hooks)
+            try tables.giveOutAddresses(start: kernelAddr, size: kernelSize)
+            return tables
         } catch {
             throw cfg.error("kernel_managed", "gives no page tables: \(error)")
         }
@@ -117,12 +128,15 @@ extension MMUSequenceRunner {
         let op = try step.string("op")
         switch op {
         case "get", "put", "map", "unmap", "sparse": try call(step, op)
-        case "check": try check(step)
+        case "vget", "vmap", "vunmap", "vput": try allocate(step, op)
+        case "pfnmap", "pfnclr": try pfn(step, op)
+        case "join": try join(step)
+        case "part": try part(step)
+        case "engref": tables.setBAR(try step.flag("bar"))
+        case "flush": try flush(step)
+        case "fault_replay", "fault_cancel": try faultRegisters(step, op)
         case "fail_table_alloc": hooks.failAfter = try step.int("after")
-        case "join", "part", "flush", "fault_replay", "fault_cancel", "engref": result.skips.insert("step \(op)")
-        default:
-            result.skips.insert("step \(op)")
-            ended = true
+        default: try check(step)
         }
     }
 
@@ -161,7 +175,7 @@ extension MMUSequenceRunner {
     private mutating func map(
         _ step: JSONObject, _ va: UInt64, _ size: UInt64, _ shift: Int
     ) throws(InputError) -> Int {
-        guard let memory = memories[try step.int("mem")] else { throw step.error("mem", "is no object of the case") }
+        let memory = try memory(step)
         let offset = try step.hex("off")
         var attributes = try attributes(step, memory)
         if format.layout == .ver1, try step.int("no_comp", default: 1) == 0 {
@@ -181,7 +195,12 @@ extension MMUSequenceRunner {
         return found
     }
 
-    private func attributes(_ step: JSONObject, _ memory: RecordedMemory) throws(InputError) -> MapAttributes {
+    func memory(_ step: JSONObject) throws(InputError) -> RecordedMemory {
+        guard let memory = memories[try step.int("mem")] else { throw step.error("mem", "is no object of the case") }
+        return memory
+    }
+
+    func attributes(_ step: JSONObject, _ memory: RecordedMemory) throws(InputError) -> MapAttributes {
         var attributes = MapAttributes(target: memory.target, objectShift: memory.pageShift)
         if let none = try? step.string("args") {
             guard none == "none" else { throw step.error("args", "is neither an object nor \"none\"") }
@@ -198,7 +217,7 @@ extension MMUSequenceRunner {
         return attributes
     }
 
-    private static func result(_ call: () throws(KernelErrno) -> Void) -> Int {
+    static func result(_ call: () throws(KernelErrno) -> Void) -> Int {
         do throws(KernelErrno) {
             try call()
             return 0
@@ -212,7 +231,7 @@ extension MMUSequenceRunner {
 
 extension MMUSequenceRunner {
     /// The flushes of the step that just ran, and the order of its writes.
-    private mutating func compareEvents(_ step: JSONObject) throws(InputError) {
+    mutating func compareEvents(_ step: JSONObject) throws(InputError) {
         let recorded = try FlushRegisters(step)
         let (flushes, incomplete) = hooks.takeEvents()
         for text in incomplete {
@@ -226,11 +245,11 @@ extension MMUSequenceRunner {
         } else if flushes.count < recorded.count {
             result.deviations.insert(.flushMerge)
         }
-        if let last = flushes.last, recorded.count > 0 {
-            let root = last.root == tables.root ? recordedRoot ?? last.root : last.root
+        if var last = flushes.last, recorded.count > 0 {
+            if last.root == tables.root { last.root = recordedRoot ?? last.root }
             result.compare(
                 step: self.step, "registers of the last flush", expected: recorded.last,
-                found: FlushRegisters.writes(last, generation: generation, root: root))
+                found: format.registers(of: last))
         }
         if let broken = tables.check() {
             result.differ(step: self.step, "invariants", expected: "all hold", found: broken)

@@ -38,6 +38,8 @@ public struct Flush: Hashable, Sendable {
     public var root: UInt64
     public var rootAperture: Aperture
     public var depth: Int
+    /// The space belongs to the BARs.
+    public var bar: Bool
     public var va, size: UInt64
 }
 
@@ -65,6 +67,8 @@ extension PageTableHooks {
 /// value; walks may run meanwhile. A failed call changes nothing. `<nvmmu/vmm.h>` has the contract of each call.
 public struct PageTables: ~Copyable {
     let vmm: OpaquePointer
+    /// Addresses given out; `nil`: none are.
+    var vmas: OpaquePointer?
     private let owner: HookOwner
 
     /// Makes an empty space. `kernelAddr`/`kernelSize` is the area that the raw operations may not touch.
@@ -93,13 +97,17 @@ public struct PageTables: ~Copyable {
     }
 
     deinit {
+        nvmmu_vmas_destroy(vmas)
         nvmmu_vmm_destroy(vmm)
     }
 
     /// The first invariant found broken, or `nil`. For tests; slow.
     public func check() -> String? {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { why in
-            nvmmu_vmm_check(vmm, why.baseAddress, why.count) == 0 ? nil : String(cString: why.baseAddress!)
+            let sound =
+                nvmmu_vmm_check(vmm, why.baseAddress, why.count) == 0
+                && (vmas.map { nvmmu_vmas_check($0, why.baseAddress, why.count) } ?? 0) == 0
+            return sound ? nil : String(cString: why.baseAddress!)
         }
     }
 }
@@ -126,7 +134,34 @@ public struct MapAttributes: Hashable, Sendable {
         self.objectShift = objectShift
     }
 
-    var c: nvmmu_map {
+    /// The C library's view of a map while `body` runs; `memory` is the object's.
+    func withC<R>(
+        _ va: UInt64, _ size: UInt64, shift: Int = 0, _ memory: ObjectMemory, offset: UInt64,
+        _ body: (inout nvmmu_map) -> R
+    ) -> R {
+        var m = c
+        m.va = va
+        m.size = size
+        m.shift = UInt32(truncatingIfNeeded: shift)
+        m.offset = offset
+        switch memory {
+        case .pieces(let pieces):
+            return pieces.withUnsafeBytes { raw in
+                // PhysicalPiece has the layout of nvmmu_piece: two 64-bit numbers.
+                m.pieces = raw.assumingMemoryBound(to: nvmmu_piece.self).baseAddress
+                m.piece_count = pieces.count
+                return body(&m)
+            }
+        case .pages(let pages):
+            return pages.withUnsafeBufferPointer { pages in
+                m.pages = pages.baseAddress
+                m.page_count = pages.count
+                return body(&m)
+            }
+        }
+    }
+
+    private var c: nvmmu_map {
         var m = nvmmu_map()
         m.target = target.rawValue
         m.object_shift = UInt8(truncatingIfNeeded: objectShift)
@@ -149,6 +184,13 @@ public struct PhysicalPiece: Hashable, Sendable {
         self.addr = addr
         self.size = size
     }
+}
+
+/// Where an object's memory is, in object order.
+public enum ObjectMemory: Hashable, Sendable {
+    case pieces([PhysicalPiece])
+    /// Addresses of 4 KiB pages; only for pages of that size.
+    case pages([UInt64])
 }
 
 extension PageTables {
@@ -176,16 +218,8 @@ extension PageTables {
     public mutating func map(
         _ va: UInt64, _ size: UInt64, shift: Int, pieces: [PhysicalPiece], offset: UInt64, _ attributes: MapAttributes
     ) throws(KernelErrno) {
-        var m = attributes.c
-        m.va = va
-        m.size = size
-        m.shift = UInt32(truncatingIfNeeded: shift)
-        m.offset = offset
-        let result = pieces.withUnsafeBytes { raw in
-            // PhysicalPiece has the layout of nvmmu_piece: two 64-bit numbers.
-            m.pieces = raw.assumingMemoryBound(to: nvmmu_piece.self).baseAddress
-            m.piece_count = pieces.count
-            return nvmmu_vmm_map(vmm, &m)
+        let result = attributes.withC(va, size, shift: shift, .pieces(pieces), offset: offset) {
+            nvmmu_vmm_map(vmm, &$0)
         }
         try KernelErrno.check(result)
     }
@@ -194,15 +228,8 @@ extension PageTables {
     public mutating func map(
         _ va: UInt64, _ size: UInt64, shift: Int, pages: [UInt64], offset: UInt64, _ attributes: MapAttributes
     ) throws(KernelErrno) {
-        var m = attributes.c
-        m.va = va
-        m.size = size
-        m.shift = UInt32(truncatingIfNeeded: shift)
-        m.offset = offset
-        let result = pages.withUnsafeBufferPointer { pages in
-            m.pages = pages.baseAddress
-            m.page_count = pages.count
-            return nvmmu_vmm_map(vmm, &m)
+        let result = attributes.withC(va, size, shift: shift, .pages(pages), offset: offset) {
+            nvmmu_vmm_map(vmm, &$0)
         }
         try KernelErrno.check(result)
     }
@@ -353,7 +380,7 @@ private final class HookOwner {
                 HookOwner.of(ctx).hooks.flush(
                     Flush(
                         root: f.root, rootAperture: Aperture(rawValue: f.root_aperture)!, depth: Int(f.depth),
-                        va: f.va, size: f.size))
+                        bar: f.bar, va: f.va, size: f.size))
             },
             wrote: hooks.observesWrites
                 ? { ctx, table, index, count in
