@@ -1,9 +1,10 @@
 # gpuvm, one command each:
 #
 #   make                 the program gpuvm and the C library libgpuvm
-#   make run             replays recorded sessions of the NVK driver (TRACES=…) and reports
+#   make run             replays a recorded session of the NVK driver (TRACES=…) and reports
 #   make test            every test
 #   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
+#   make bench           ns per operation of the C core, beside limit loops in the same run
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
 #   make clean           removes what was built
 #
@@ -12,7 +13,7 @@
 PREFIX  ?= /usr/local
 CC      ?= cc
 CFLAGS  ?= -O2 -g
-TRACES  ?= $(sort $(wildcard Tests/Traces/*.jsonl.gz))
+TRACES  ?= Tests/Traces/sparse_buf-0x172.jsonl.gz
 
 # Where toolchains lie that are not on everybody's PATH; a home for SwiftPM's caches where there is none.
 export PATH := $(PATH):/opt/swift/usr/bin:/usr/libexec/swift/bin
@@ -38,6 +39,15 @@ fresh:
 
 setup:
 	@tools/setup
+
+# Each workload of the C core; a limit loop (pointer chase, plain stores) stands beside it.
+bench: build/bench/va build/bench/mmu
+	build/bench/va
+	build/bench/mmu
+
+build/bench/%: bench/%.c bench/harness.h library
+	@mkdir -p $(@D)
+	$(CC) -std=gnu17 -O2 $(parts:%=-ICSources/%/include) -o $@ $< build/lib/libgpuvm.a
 
 clean:
 	rm -rf build .build
@@ -84,5 +94,5 @@ install: library
 	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 FORCE:
-.PHONY: all help program run test fresh setup clean library install FORCE
+.PHONY: all help program run test fresh setup bench clean library install FORCE
 .DELETE_ON_ERROR:

@@ -15,4 +15,7 @@ public enum Deviation: String, Hashable, Sendable, CaseIterable {
     case sparse27On64K = "SPARSE27-64K"
     case gh100Page512M = "GH100-512M"
     case tagOffset = "TAG-OFFSET"
+    case largePageCut = "LARGE-PAGE-CUT"
+    case jobOutcome = "JOB-OUTCOME"
+    case legacyPushbuf = "LEGACY-PUSHBUF"
 }
