@@ -39,7 +39,7 @@ struct test {
     uint64_t refused, failed;
 };
 
-/* ---- the naive search ------------------------------------------------------------------------------------------ */
+/* ---- the naive search ------------------------------------------------------------------------------------------- */
 
 static uint64_t up(uint64_t va, uint64_t unit)
 {
@@ -73,7 +73,7 @@ static uint64_t search(const struct test *t, const struct nvmmu_vma_request *r, 
     return best;
 }
 
-/* ---- what is expected -------------------------------------------------------------------------------------------- */
+/* ---- what is expected ------------------------------------------------------------------------------------------- */
 
 static int page_expect(const struct test *t, uint64_t va, uint64_t *pa)
 {
@@ -147,7 +147,7 @@ static void sound(const struct test *t)
     nvmmu_vmas_visit(t->vmas, block_compare, &(struct cursor){.t = t, .va = WINDOW});
 }
 
-/* ---- calls --------------------------------------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------------------------------------ */
 
 struct call {
     enum { GET, MAP, UNMAP, PUT } what;
@@ -204,7 +204,7 @@ static int require_ret(struct test *t, struct call *c, int expected)
     return ret;
 }
 
-/* ---- get ------------------------------------------------------------------------------------------------------------ */
+/* ---- get -------------------------------------------------------------------------------------------------------- */
 
 static const uint8_t shifts[] = {0, 12, 16, 21, 13};
 
@@ -252,7 +252,7 @@ static void get(struct test *t)
     t->list[at].piece[0] = (struct piece){.va = va, .size = c.r.size, .refd = c.r.getref ? c.r.shift : 0};
 }
 
-/* ---- map ------------------------------------------------------------------------------------------------------------ */
+/* ---- map -------------------------------------------------------------------------------------------------------- */
 
 static unsigned map_shift(const struct allocation *a, const struct piece *p, const struct nvmmu_map *m)
 {
@@ -319,7 +319,7 @@ static void map(struct test *t)
     p->pa = pa + m->offset;
 }
 
-/* ---- unmap and put -------------------------------------------------------------------------------------------------- */
+/* ---- unmap and put ---------------------------------------------------------------------------------------------- */
 
 static void merge(struct allocation *a)
 {
@@ -361,7 +361,7 @@ static void put(struct test *t)
     t->count--;
 }
 
-/* ---- runs ------------------------------------------------------------------------------------------------------------ */
+/* ---- runs ------------------------------------------------------------------------------------------------------- */
 
 static void run(const char *format, uint64_t block, uint64_t seed)
 {
