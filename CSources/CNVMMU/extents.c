@@ -95,8 +95,9 @@ static void tables_run(const struct nvmmu_format *f, const struct nvmmu_spot *sp
     size_t bigs = (nvmmu__entries(lpt) >> spot->size) - big, smalls = (nvmmu__entries(spt) >> spot->size) - small;
     uint64_t word = spot->big ? nvmmu__load(spot->big + big) : 0;
     bool hidden = !(word & f->valid) && nvmmu__word_is(word, f->hidden_mask, f->hidden);
+    bool decides = word & f->valid || hidden || nvmmu__word_is(word, f->sparse_mask, f->sparse_pte);
 
-    if (spot->big && (!spot->small || word & f->valid || nvmmu__word_is(word, f->sparse_mask, f->sparse_pte) || hidden)) {
+    if (spot->big && (decides || !spot->small)) {
         uint64_t mask = f->valid | f->sparse_mask | f->hidden_mask;
 
         /* Entries of one kind go on, except those that defer to the SPT. */

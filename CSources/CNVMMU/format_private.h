@@ -10,14 +10,14 @@
 #include <nvmmu/format.h>
 
 /* What chips of one format differ in. */
-#define NVMMU_TRAIT_TAGS      (1u << 0) /* with GSP firmware, compressible pages of VRAM get tag lines */
-#define NVMMU_TRAIT_ENCRYPTED (1u << 1) /* PTEs have an encryption bit */
-#define NVMMU_TRAIT_NO_ATS    (1u << 2) /* directory entries have NO_ATS */
-#define NVMMU_TRAIT_WIDE_PEER (1u << 3) /* addresses of peers reach into the comptag field */
+#define NVMMU_TRAIT_TAGS        (1u << 0) /* with GSP firmware, compressible pages of VRAM get tag lines */
+#define NVMMU_TRAIT_ENCRYPTED   (1u << 1) /* PTEs have an encryption bit */
+#define NVMMU_TRAIT_NO_ATS      (1u << 2) /* directory entries have NO_ATS */
+#define NVMMU_TRAIT_WIDE_PEER   (1u << 3) /* addresses of peers reach into the comptag field */
 #define NVMMU_TRAIT_OBJECT_TAGS (1u << 4) /* compressible kinds need pages with COMP, and tag lines of the object's */
 #define NVMMU_TRAIT_TAG_HALVES  (1u << 5) /* a tag line serves two 64 KiB pages; its upper bit says which half */
 #define NVMMU_TRAIT_DISABLE     (1u << 6) /* PTEs have read and write disable bits */
-#define NVMMU_TRAIT_PCF         (1u << 7) /* VER3: vol by target, no access counters, kinds as given, ATS but for VRAM */
+#define NVMMU_TRAIT_PCF         (1u << 7) /* vol by target, no access counters, any kind, ATS but for VRAM tables */
 
 #define NVMMU_TRAIT_NO_VOL      (1u << 8) /* entries do not say how the GPU may cache */
 
@@ -133,9 +133,10 @@ struct nvmmu_format {
 
 extern const struct nvmmu_format nvmmu__nv04, nvmmu__nv41, nvmmu__nv44, nvmmu__nv50, nvmmu__g84, nvmmu__mcp77;
 extern const struct nvmmu_format nvmmu__gf100, nvmmu__gk104, nvmmu__gk20a, nvmmu__gm200, nvmmu__gm20b;
-extern const struct nvmmu_format nvmmu__gf100_64k, nvmmu__gk104_64k, nvmmu__gk20a_64k, nvmmu__gm200_64k, nvmmu__gm20b_64k;
-extern const struct nvmmu_format nvmmu__gp100, nvmmu__gp10b, nvmmu__gv100, nvmmu__tu102, nvmmu__ga100, nvmmu__ga100_512m;
-extern const struct nvmmu_format nvmmu__gh100, nvmmu__gb100;
+extern const struct nvmmu_format nvmmu__gf100_64k, nvmmu__gk104_64k, nvmmu__gk20a_64k, nvmmu__gm200_64k;
+extern const struct nvmmu_format nvmmu__gm20b_64k;
+extern const struct nvmmu_format nvmmu__gp100, nvmmu__gp10b, nvmmu__gv100, nvmmu__tu102, nvmmu__ga100;
+extern const struct nvmmu_format nvmmu__ga100_512m, nvmmu__gh100, nvmmu__gb100;
 
 static inline uint64_t nvmmu__entries(const struct nvmmu_level_info *l)
 {

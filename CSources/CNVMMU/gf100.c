@@ -167,7 +167,7 @@ static const char *const hidden_text[] = {NULL, "hidden"};
 #define DISABLE_FIELDS \
     {"read_disable", 62, 62, 0, NULL, NVMMU_TRAIT_DISABLE}, {"write_disable", 63, 63, 0, NULL, NVMMU_TRAIT_DISABLE}
 
-/* [0] with lines, [1] with half lines, which came with sparse pages */
+/* With lines, and with half lines. */
 #define PAGES(name, ...) \
     static const struct nvmmu_field_layout name##_lines[] = { \
         PAGE_FIELDS(NULL, __VA_ARGS__), ATTRIBUTE_FIELDS(NULL), LINE_FIELD, DISABLE_FIELDS}; \

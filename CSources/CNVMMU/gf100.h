@@ -67,7 +67,8 @@ static inline uint64_t nvmmu__ver1_address(uint64_t pte, unsigned aperture)
     return (pte & (aperture < NVMMU_HOST ? VER1_VRAM_ADDRESS : VER1_SYS_ADDRESS)) << VER1_ADDRESS_SHIFT;
 }
 
-/* locate_<name>(), translate_<name>() and cursor_translate_<name>() for one geometry and set of special words (0: no such word). */
+/* locate_<name>(), translate_<name>() and cursor_translate_<name>() for one geometry and set of special words (0: no
+ * such word). */
 #define NVMMU_VER1_WALKS(name, levels, sparse_pte_, sparse_pde_, hidden_) \
     static const struct nvmmu_translator translator_##name = { \
         .level = levels, \

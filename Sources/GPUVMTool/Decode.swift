@@ -69,7 +69,9 @@ extension Format {
         if pte.comptag != 0 { text += ", comptag \(pte.comptag)" }
         for (name, set) in [
             ("volatile", pte.vol), ("privileged", pte.priv), ("read-only", pte.ro),
-            ("no atomics", pte.atomicDisable), ("encrypted", pte.encrypted),
+            ("no atomics", pte.atomicDisable), ("encrypted", pte.encrypted), ("locked", pte.lock),
+            ("no reads", pte.readDisable), ("no writes", pte.writeDisable),
+            ("no access counters", pte.accessCounterDisable),
         ] where set {
             text += ", \(name)"
         }
@@ -78,6 +80,7 @@ extension Format {
 
     private func tableText(_ pde: PDE) -> String {
         "\(pde.aperture) \(hex(pde.addr))" + (pde.vol ? ", volatile" : "") + (pde.noATS ? ", no ATS" : "")
+            + (pde.shortening != 0 ? ", 1/\(1 << pde.shortening) of a table" : "")
     }
 
     /// Every field of an entry, one a line.

@@ -11,12 +11,17 @@
 #define REGIONS 4
 #define SMALL   2048u /* 4 KiB pages of a region */
 #define BIGS    128u
-#define HUGES   4u
-#define OPS     220032 /* a format */
+#define OPS     100352 /* a format */
 
-static const uint64_t bases[REGIONS] = {
-    (1ull << 29) - 4 * MiB, (1ull << 38) - 4 * MiB, (1ull << 47) - 4 * MiB, (1ull << 49) - 8 * MiB};
-static const unsigned shifts[3] = {12, 16, 21};
+/* What of a format the model must know. */
+struct geometry {
+    unsigned shift[3]; /* 4 KiB and big pages; what an entry of PD0 covers */
+    unsigned sizes;    /* of pages: 2 where PD0 holds none */
+    bool sparse;
+    bool hides;     /* small references take a big page away */
+    bool by_target; /* vol is that of the memory */
+    bool tegra;     /* system memory only, as VRAM */
+};
 
 struct unit {
     uint32_t refs;
@@ -27,9 +32,10 @@ struct unit {
 };
 
 struct region {
+    const struct geometry *g;
     uint64_t base;
     struct unit unit[3][SMALL]; /* by page size */
-    bool shadowed[BIGS];        /* small references hold the 64 KiB slot */
+    bool shadowed[BIGS];        /* small references hold the big slot */
     bool sparse[SMALL];
     bool sparse_small[SMALL];   /* … taken by a 4 KiB sparse entry */
 };
@@ -43,7 +49,7 @@ struct test {
     struct bank *bank;
     struct nvmmu_vmm *vmm;
     const struct nvmmu_format *format;
-    bool tegra;
+    struct geometry g;
     struct region region[REGIONS];
     struct range sparse[256];
     unsigned sparse_count;
@@ -55,9 +61,15 @@ struct test {
 
 /* ---- the model ----------------------------------------------------------------------------------------------- */
 
+/* The page of a larger size over one of a smaller one. */
+static uint32_t over(const struct region *r, uint32_t page, unsigned from, unsigned to)
+{
+    return page >> (r->g->shift[to] - r->g->shift[from]);
+}
+
 static const struct unit *visible(const struct region *r, uint32_t page, unsigned *size)
 {
-    const struct unit *u[3] = {&r->unit[0][page], &r->unit[1][page >> 4], &r->unit[2][page >> 9]};
+    const struct unit *u[3] = {&r->unit[0][page], &r->unit[1][over(r, page, 0, 1)], &r->unit[2][over(r, page, 0, 2)]};
 
     for (unsigned k = 3; k-- > 0;) {
         *size = k;
@@ -69,7 +81,9 @@ static const struct unit *visible(const struct region *r, uint32_t page, unsigne
 
 static bool small_in_use(const struct region *r, uint32_t big)
 {
-    for (uint32_t p = big << 4; p < (big + 1) << 4; p++)
+    uint32_t n = 1u << (r->g->shift[1] - 12);
+
+    for (uint32_t p = big * n; p < (big + 1) * n; p++)
         if (r->unit[0][p].refs || r->sparse_small[p])
             return true;
     return false;
@@ -77,18 +91,18 @@ static bool small_in_use(const struct region *r, uint32_t big)
 
 static void model_small_taken(struct region *r, uint32_t page)
 {
-    uint32_t big = page >> 4;
+    uint32_t big = over(r, page, 0, 1);
 
-    r->unit[2][page >> 9].valid = false;
-    if (!r->shadowed[big])
+    r->unit[2][over(r, page, 0, 2)].valid = false;
+    if (!r->shadowed[big] && r->g->hides)
         r->unit[1][big].valid = false;
     r->shadowed[big] = true;
 }
 
 static void model_small_dropped(struct region *r, uint32_t page)
 {
-    if (!small_in_use(r, page >> 4))
-        r->shadowed[page >> 4] = false;
+    if (!small_in_use(r, over(r, page, 0, 1)))
+        r->shadowed[over(r, page, 0, 1)] = false;
 }
 
 static void model_get(struct region *r, unsigned k, uint32_t first, uint32_t n)
@@ -99,7 +113,7 @@ static void model_get(struct region *r, unsigned k, uint32_t first, uint32_t n)
             model_small_taken(r, i);
         if (k == 1) {
             r->shadowed[i] = false;
-            r->unit[2][i >> 5].valid = false;
+            r->unit[2][over(r, i, 1, 2)].valid = false;
         }
     }
 }
@@ -113,18 +127,20 @@ static void model_put(struct region *r, unsigned k, uint32_t first, uint32_t n)
     }
 }
 
-/* 2 MiB blocks wholly inside are sparse in the directory, 64 KiB ones in the LPT, the rest in the SPT. */
+/* PD0's blocks wholly inside are sparse in the directory, big ones in the LPT, the rest in the SPT. */
 static void model_sparse(struct region *r, uint32_t first, uint32_t n, bool take)
 {
+    const uint32_t bigs = 1u << (r->g->shift[1] - 12), huges = 1u << (r->g->shift[2] - 12);
+
     for (uint32_t p = first; p < first + n; p++) {
-        uint32_t big = p & ~15u, huge = p & ~511u;
+        uint32_t big = p & ~(bigs - 1), huge = p & ~(huges - 1);
 
         r->sparse[p] = take;
-        if (huge >= first && huge + 512 <= first + n)
+        if (huge >= first && huge + huges <= first + n)
             continue;
         if (take)
-            r->unit[2][p >> 9].valid = false;
-        if (big >= first && big + 16 <= first + n)
+            r->unit[2][over(r, p, 0, 2)].valid = false;
+        if (big >= first && big + bigs <= first + n)
             continue;
         r->sparse_small[p] = take;
         if (take)
@@ -157,16 +173,16 @@ static void require_page(struct test *t, const struct region *r, uint32_t page, 
     REQUIRE(w.state == state && tr.state == state, "op %" PRIu64 " va 0x%" PRIx64 ": model %d, walk %d, translate %d",
             t->ops, va, state, w.state, tr.state);
     if (u) {
-        uint64_t pa = u->pa + (va & ((1ull << shifts[k]) - 1));
+        uint64_t pa = u->pa + (va & ((1ull << t->g.shift[k]) - 1));
 
         REQUIRE(w.pa == pa && tr.pa == pa, "va 0x%" PRIx64 ": pa 0x%" PRIx64 " walk 0x%" PRIx64 " translate 0x%" PRIx64,
                 va, pa, w.pa, tr.pa);
-        REQUIRE(w.shift == shifts[k] && tr.shift == shifts[k], "va 0x%" PRIx64 ": page size", va);
-        REQUIRE(tr.limit == (1ull << shifts[k]) - (va & ((1ull << shifts[k]) - 1)), "va 0x%" PRIx64 ": limit", va);
+        REQUIRE(w.shift == t->g.shift[k] && tr.shift == t->g.shift[k], "va 0x%" PRIx64 ": page size", va);
+        REQUIRE(tr.limit == u->pa + (1ull << t->g.shift[k]) - pa, "va 0x%" PRIx64 ": limit", va);
         REQUIRE(w.page.kind == u->kind && w.page.vol == u->vol && w.page.ro == u->ro && w.page.priv == u->priv &&
                     tr.ro == u->ro && tr.priv == u->priv,
                 "va 0x%" PRIx64 ": attributes", va);
-        REQUIRE(w.page.aperture == (t->tegra ? NVMMU_VRAM : u->target), "va 0x%" PRIx64 ": aperture", va);
+        REQUIRE(w.page.aperture == (t->g.tegra ? NVMMU_VRAM : u->target), "va 0x%" PRIx64 ": aperture", va);
     }
     REQUIRE(state != NVMMU_UNMAPPED || w.fault == tr.fault, "va 0x%" PRIx64 ": fault %d, %d", va, w.fault, tr.fault);
 }
@@ -181,16 +197,16 @@ static struct nvmmu_extent model_extent(const struct test *t, const struct regio
         unsigned k = 0;
         const struct unit *u = visible(r, p, &k);
         enum nvmmu_state state = u ? NVMMU_MAPPED : r->sparse[p] ? NVMMU_SPARSE : NVMMU_UNMAPPED;
-        uint64_t pa = u ? u->pa + (p * 4096ull & ((1ull << shifts[k]) - 1)) : 0;
+        uint64_t pa = u ? u->pa + (p * 4096ull & ((1ull << t->g.shift[k]) - 1)) : 0;
 
         if (p == page) {
             e.state = state;
             e.pa = pa;
-            e.shift = u ? (uint8_t)shifts[k] : 0;
+            e.shift = u ? (uint8_t)t->g.shift[k] : 0;
             first = u;
         } else if (state != e.state || (u && (pa != e.pa + e.size || u->kind != first->kind || u->vol != first->vol ||
                                               u->ro != first->ro || u->priv != first->priv ||
-                                              (!t->tegra && u->target != first->target)))) {
+                                              (!t->g.tegra && u->target != first->target)))) {
             break;
         }
         e.size += 4096;
@@ -240,15 +256,15 @@ static struct pick pick(struct test *t)
     uint32_t count;
 
     p.k = (unsigned)below(&t->rng, 8);
-    p.k = p.k < 4 ? 0 : p.k < 7 ? 1 : 2;
-    count = SMALL >> (shifts[p.k] - 12);
+    p.k = p.k < 4 ? 0 : p.k < 7 || t->g.sizes == 2 ? 1 : 2;
+    count = SMALL >> (t->g.shift[p.k] - 12);
     p.r = &t->region[below(&t->rng, REGIONS)];
     p.first = (uint32_t)below(&t->rng, count);
     p.n = 1 + (uint32_t)below(&t->rng, below(&t->rng, 4) ? 8 : count);
     if (p.n > count - p.first)
         p.n = count - p.first;
-    p.va = p.r->base + ((uint64_t)p.first << shifts[p.k]);
-    p.size = (uint64_t)p.n << shifts[p.k];
+    p.va = p.r->base + ((uint64_t)p.first << t->g.shift[p.k]);
+    p.size = (uint64_t)p.n << t->g.shift[p.k];
     return p;
 }
 
@@ -267,15 +283,15 @@ static void pick_referenced(struct test *t, struct pick *p)
 
     if (below(&t->rng, 8) == 0)
         return; /* let some be refused */
-    while (p->first + 1 < SMALL >> (shifts[p->k] - 12) && !p->r->unit[p->k][p->first].refs)
+    while (p->first + 1 < SMALL >> (p->r->g->shift[p->k] - 12) && !p->r->unit[p->k][p->first].refs)
         p->first++;
-    while (p->first + n < SMALL >> (shifts[p->k] - 12) && p->r->unit[p->k][p->first + n].refs)
+    while (p->first + n < SMALL >> (p->r->g->shift[p->k] - 12) && p->r->unit[p->k][p->first + n].refs)
         n++;
     if (!n)
         n = 1;
-    p->va = p->r->base + ((uint64_t)p->first << shifts[p->k]);
+    p->va = p->r->base + ((uint64_t)p->first << p->r->g->shift[p->k]);
     p->n = n;
-    p->size = (uint64_t)n << shifts[p->k];
+    p->size = (uint64_t)n << p->r->g->shift[p->k];
 }
 
 static void do_get(struct test *t)
@@ -286,7 +302,7 @@ static void do_get(struct test *t)
 
     if (short_of_memory)
         *(below(&t->rng, 2) ? &t->bank->fail_after : &t->bank->alloc_after) = (long)below(&t->rng, 6);
-    ret = nvmmu_vmm_get(t->vmm, p.va, p.size, shifts[p.k]);
+    ret = nvmmu_vmm_get(t->vmm, p.va, p.size, t->g.shift[p.k]);
     REQUIRE(ret == 0 || (short_of_memory && ret == -ENOMEM), "get 0x%" PRIx64 ": %d", p.va, ret);
     t->bank->fail_after = t->bank->alloc_after = -1;
     if (ret)
@@ -300,9 +316,9 @@ static void unmap_checked(struct test *t, const struct pick *p)
     bool allowed = all_referenced(p), sparse = below(&t->rng, 2);
     int ret;
 
-    for (uint32_t q = p->first << (shifts[p->k] - 12); q < (p->first + p->n) << (shifts[p->k] - 12); q++)
+    for (uint64_t q = (p->va - p->r->base) >> 12; q < (p->va + p->size - p->r->base) >> 12; q++)
         sparse &= p->r->sparse[q]; /* the flag only where it is true, but not always there */
-    ret = nvmmu_vmm_unmap(t->vmm, p->va, p->size, shifts[p->k], sparse);
+    ret = nvmmu_vmm_unmap(t->vmm, p->va, p->size, p->r->g->shift[p->k], sparse);
     REQUIRE(ret == (allowed ? 0 : -EINVAL), "unmap 0x%" PRIx64 ": %d", p->va, ret);
     t->refused += !allowed;
     for (uint32_t i = p->first; allowed && i < p->first + p->n; i++)
@@ -327,11 +343,28 @@ static void do_put(struct test *t)
     allowed = all_referenced(&p);
     if (allowed)
         unmap_checked(t, &p);
-    ret = nvmmu_vmm_put(t->vmm, p.va, p.size, shifts[p.k]);
+    ret = nvmmu_vmm_put(t->vmm, p.va, p.size, t->g.shift[p.k]);
     REQUIRE(ret == (allowed ? 0 : -EINVAL), "put 0x%" PRIx64 ": %d", p.va, ret);
     t->refused += !allowed;
     if (allowed)
         model_put(p.r, p.k, p.first, p.n);
+}
+
+/* Memory that pages of this size may be in. */
+static uint8_t target(struct test *t, unsigned k)
+{
+    const struct nvmmu_page_size *page;
+    uint8_t chosen = NVMMU_NCOH;
+
+    nvmmu_format_pages(t->format, &page);
+    while (page->shift != t->g.shift[k])
+        page++;
+    if (t->g.tegra)
+        return chosen;
+    do
+        chosen = (uint8_t[]){NVMMU_VRAM, NVMMU_HOST, NVMMU_NCOH}[below(&t->rng, 3)];
+    while (!(page->flags & (chosen == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST)));
+    return chosen;
 }
 
 /* An object of a few pieces, or a list of pages, that the range lies in from `offset` on. */
@@ -347,10 +380,10 @@ static void do_map(struct test *t)
     int ret;
 
     pick_referenced(t, &p);
-    unit = 1ull << shifts[p.k];
+    unit = 1ull << t->g.shift[p.k];
     list = p.k == 0 && below(&t->rng, 2);
     skip = list ? 0 : (uint32_t)below(&t->rng, 2);
-    m.target = t->tegra ? NVMMU_NCOH : p.k ? NVMMU_VRAM : (uint8_t[]){NVMMU_VRAM, NVMMU_HOST, NVMMU_NCOH}[below(&t->rng, 3)];
+    m.target = target(t, p.k);
     m.kind = kinds[below(&t->rng, nvmmu_kind_uncompressed(t->format, 6) == 6 ? 3 : 2)];
     m.vol = below(&t->rng, 2);
     m.ro = below(&t->rng, 4) == 0;
@@ -376,7 +409,7 @@ static void do_map(struct test *t)
             u->pa = pa;
             u->kind = m.kind;
             u->target = m.target;
-            u->vol = m.vol;
+            u->vol = t->g.by_target ? m.target == NVMMU_HOST : m.vol;
             u->ro = m.ro;
             u->priv = m.priv;
         }
@@ -384,8 +417,8 @@ static void do_map(struct test *t)
     offset = skip * unit;
     m.va = p.va;
     m.size = p.size;
-    m.shift = shifts[p.k];
-    m.object_shift = (uint8_t)shifts[p.k];
+    m.shift = t->g.shift[p.k];
+    m.object_shift = (uint8_t)t->g.shift[p.k];
     m.offset = offset;
     if (list) {
         m.pages = pages;
@@ -416,12 +449,12 @@ static void do_sparse(struct test *t)
     int ret, expected;
 
     if (below(&t->rng, 2))
-        first &= ~15u, n = (n + 15) & ~15u;
+        first &= ~31u, n = (n + 31) & ~31u;
     if (below(&t->rng, 4))
         n = n > 64 ? 64 : n;
     va = r->base + first * 4096ull;
     size = n * 4096ull;
-    expected = sparse_overlaps(t, va, size) || t->sparse_count == 256 ? -EINVAL : 0;
+    expected = sparse_overlaps(t, va, size) || !t->g.sparse ? -EINVAL : 0;
     if (t->sparse_count == 256)
         return;
     if (short_of_memory)
@@ -481,15 +514,15 @@ static void do_something(struct test *t)
 static void drop_region(struct test *t, struct region *r)
 {
     for (unsigned k = 0; k < 3; k++) {
-        for (uint32_t u = 0; u < SMALL >> (shifts[k] - 12); u++) {
+        for (uint32_t u = 0; u < SMALL >> (t->g.shift[k] - 12); u++) {
             struct unit *unit = &r->unit[k][u];
-            uint64_t va = r->base + ((uint64_t)u << shifts[k]);
+            uint64_t va = r->base + ((uint64_t)u << t->g.shift[k]);
 
             if (unit->refs)
-                REQUIRE(nvmmu_vmm_unmap(t->vmm, va, 1ull << shifts[k], shifts[k], false) == 0, "unmap");
+                REQUIRE(nvmmu_vmm_unmap(t->vmm, va, 1ull << t->g.shift[k], t->g.shift[k], false) == 0, "unmap");
             unit->valid = false;
             for (; unit->refs; model_put(r, k, u, 1))
-                REQUIRE(nvmmu_vmm_put(t->vmm, va, 1ull << shifts[k], shifts[k]) == 0, "put");
+                REQUIRE(nvmmu_vmm_put(t->vmm, va, 1ull << t->g.shift[k], t->g.shift[k]) == 0, "put");
         }
     }
 }
@@ -505,6 +538,33 @@ static void drop_everything(struct test *t)
     REQUIRE(digest_of(t->vmm).tables == 1, "tables left: %u", digest_of(t->vmm).tables);
 }
 
+static struct geometry geometry_of(const char *name)
+{
+    const struct nvmmu_format *f = nvmmu_format_find(name);
+    const struct nvmmu_page_size *page;
+    const struct nvmmu_level_info *level;
+    size_t pages = nvmmu_format_pages(f, &page), levels = nvmmu_format_levels(f, &level);
+    bool two_levels = levels == 3;
+
+    return (struct geometry){
+        .shift = {level[levels - 1].shift, level[levels - 2].shift, level[levels - 3].shift},
+        .sizes = two_levels ? 2 : 3,
+        .sparse = page[pages - 1].flags & NVMMU_PAGE_SPARSE,
+        .hides = strncmp(name, "gf100", 5) != 0,
+        .by_target = !strncmp(name, "gh", 2) || !strncmp(name, "gb", 2),
+        .tegra = !strcmp(name, "gp10b") || !strncmp(name, "gm20b", 5),
+    };
+}
+
+/* Around borders of tables, and the end of the addresses. */
+static uint64_t base_of(const struct nvmmu_format *f, unsigned i)
+{
+    const unsigned top = nvmmu_format_va_bits(f);
+
+    return (uint64_t[REGIONS]){
+        (1ull << 29) - 4 * MiB, (1ull << 38) - 4 * MiB, (1ull << (top - 1)) - 4 * MiB, (1ull << top) - 8 * MiB}[i];
+}
+
 static void run(const char *format, uint64_t seed, uint64_t ops)
 {
     struct test *t = calloc(1, sizeof(*t));
@@ -513,11 +573,11 @@ static void run(const char *format, uint64_t seed, uint64_t ops)
     t->rng = seed;
     t->bank = bank_new();
     t->format = nvmmu_format_find(format);
-    t->tegra = !strcmp(format, "gp10b");
+    t->g = geometry_of(format);
     t->vmm = vmm_new(t->bank, format);
     t->forgotten = ~0u;
     for (unsigned i = 0; i < REGIONS; i++)
-        t->region[i].base = bases[i];
+        t->region[i] = (struct region){.g = &t->g, .base = base_of(t->format, i)};
 
     for (uint64_t i = 0; i < ops; i++) {
         struct region *r = &t->region[below(&t->rng, REGIONS)];
@@ -549,8 +609,11 @@ static void run(const char *format, uint64_t seed, uint64_t ops)
 
 int main(void)
 {
-    static const char *const formats[] = {"gp100", "gp10b", "gv100", "tu102", "ga102"};
-    uint64_t seed = seed_choose("nvmmu_random"), ops = getenv("LONG") ? 20 * OPS : OPS;
+    static const char *const formats[] = {
+        "gf100", "gf100-64k", "gk104",     "gk104-64k", "gk20a", "gk20a-64k", "gm200",      "gm200-64k", "gm20b",
+        "gm20b-64k", "gp100", "gp10b", "gv100", "tu102", "ga102", "ga100-512m", "gh100",     "gb100",
+    };
+    uint64_t seed = seed_choose("nvmmu_random"), ops = getenv("LONG") ? 10 * OPS : OPS;
 
     for (unsigned i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
         run(formats[i], seed + i, ops);

@@ -58,11 +58,12 @@ static inline uint64_t below(uint64_t *state, uint64_t n)
 #define BANK_PAGES 4096
 #define BANK_BASE  0x40000000ull
 
-/* A window of VRAM that hands out pages. What is freed is poisoned. */
+/* A window of VRAM that hands out runs of pages. What is freed is poisoned. */
 struct bank {
     uint64_t *memory;
     struct nvmmu_window window;
-    uint32_t free[BANK_PAGES], free_count;
+    bool used[BANK_PAGES];
+    uint32_t free_count;
     long fail_after;  /* table allocations until one fails; negative: never */
     long alloc_after; /* the same for software state */
     long software;    /* allocations of software state outstanding */
@@ -81,29 +82,39 @@ static inline bool fails_now(long *after)
 static inline int bank_alloc_table(void *ctx, size_t size, size_t align, struct nvmmu_table_mem *out)
 {
     struct bank *b = ctx;
-    uint32_t page;
+    uint32_t pages = (uint32_t)((size + 4095) / 4096), first = 0, n = 0;
 
-    REQUIRE(size <= 4096 && align <= 4096, "size %zu align %zu", size, align);
-    if (fails_now(&b->fail_after) || !b->free_count)
+    REQUIRE(align <= 4096, "align %zu", align);
+    if (fails_now(&b->fail_after))
         return -ENOMEM;
-    page = b->free[--b->free_count];
-    out->addr = BANK_BASE + page * 4096ull;
-    out->cpu = b->memory + page * 512ull;
+    for (uint32_t i = 0; i < BANK_PAGES && n < pages; i++) {
+        n = b->used[i] ? 0 : n + 1;
+        first = i + 1 - n;
+    }
+    if (n < pages)
+        return -ENOMEM;
+    memset(&b->used[first], true, pages);
+    b->free_count -= pages;
+    out->addr = BANK_BASE + first * 4096ull;
+    out->cpu = b->memory + first * 512ull;
     out->aperture = NVMMU_VRAM;
-    memset(out->cpu, 0xa5, 4096);
+    memset(out->cpu, 0xa5, size);
     return 0;
 }
 
 static inline void bank_free_table(void *ctx, const struct nvmmu_table_mem *mem, size_t size)
 {
     struct bank *b = ctx;
-    uint32_t page = (uint32_t)((mem->addr - BANK_BASE) / 4096);
+    uint32_t page = (uint32_t)((mem->addr - BANK_BASE) / 4096), pages = (uint32_t)((size + 4095) / 4096);
 
-    REQUIRE(size <= 4096 && mem->cpu == b->memory + page * 512ull, "freed memory was never given out");
+    REQUIRE(mem->cpu == b->memory + page * 512ull, "freed memory was never given out");
+    for (uint32_t i = page; i < page + pages; i++)
+        REQUIRE(b->used[i], "freed twice");
     if (b->on_free)
         b->on_free(b, mem->addr);
-    memset(mem->cpu, 0xdb, 4096);
-    b->free[b->free_count++] = page;
+    memset(mem->cpu, 0xdb, size);
+    memset(&b->used[page], false, pages);
+    b->free_count += pages;
 }
 
 static inline void bank_flush(void *ctx, const struct nvmmu_flush *flush)
@@ -150,10 +161,7 @@ static inline struct bank *bank_new(void)
     REQUIRE(b->memory, "memory");
     b->window = (struct nvmmu_window){BANK_BASE, BANK_PAGES * 4096ull, b->memory, NVMMU_VRAM};
     b->fail_after = b->alloc_after = -1;
-    while (b->free_count < BANK_PAGES) {
-        b->free[b->free_count] = BANK_PAGES - 1 - b->free_count;
-        b->free_count++;
-    }
+    b->free_count = BANK_PAGES;
     return b;
 }
 
@@ -226,6 +234,7 @@ static inline struct nvmmu_walk walk_at(const struct nvmmu_vmm *vmm, uint64_t va
 
 /* Tables, words and counters as one number; where memory lies does not count. */
 struct digest {
+    const struct nvmmu_format *format;
     uint64_t hash;
     unsigned tables;
 };
@@ -236,19 +245,35 @@ static inline void digest_mix(struct digest *d, uint64_t v)
     d->hash ^= d->hash >> 29;
 }
 
+static inline unsigned level_words(const struct nvmmu_format *f, enum nvmmu_level level)
+{
+    const struct nvmmu_level_info *l;
+    size_t n = nvmmu_format_levels(f, &l);
+
+    for (size_t i = 0; i < n; i++)
+        if (l[i].level == level)
+            return l[i].entry_bytes / 8;
+    return 1;
+}
+
 static inline int digest_table(void *ctx, const struct nvmmu_table_info *t)
 {
     struct digest *d = ctx;
-    const uint64_t *w = t->cpu;
-    unsigned words = t->level == NVMMU_PD0 ? 2 : 1;
+    unsigned words = level_words(d->format, t->level);
 
     d->tables++;
     digest_mix(d, t->level);
     digest_mix(d, t->va);
-    for (uint32_t i = 0; i < t->entries * words; i++) {
-        bool pointer = t->level >= NVMMU_PD0 && !(w[i / words * words] & 1) && w[i] & 6;
+    for (uint32_t i = 0; i < t->entries; i++) {
+        const uint64_t *w = (const uint64_t *)t->cpu + i * words;
+        struct nvmmu_entry e = {.state = NVMMU_ENTRY_INVALID};
 
-        digest_mix(d, pointer ? w[i] & 0xf : w[i]);
+        if (t->level >= NVMMU_PD0)
+            nvmmu_entry_decode(d->format, t->level, (uint64_t[2]){w[0], words == 2 ? w[1] : 0}, &e);
+        if (e.state == NVMMU_ENTRY_TABLE)
+            digest_mix(d, 1u + e.big.present + 2u * e.next.present);
+        for (unsigned k = 0; k < words && e.state != NVMMU_ENTRY_TABLE; k++)
+            digest_mix(d, w[k]);
     }
     return 0;
 }
@@ -267,7 +292,7 @@ static inline int digest_counter(void *ctx, const struct nvmmu_counters *c)
 
 static inline struct digest digest_of(const struct nvmmu_vmm *vmm)
 {
-    struct digest d = {0xcbf29ce484222325ull, 0};
+    struct digest d = {nvmmu_vmm_space(vmm).format, 0xcbf29ce484222325ull, 0};
 
     nvmmu_vmm_tables(vmm, digest_table, &d);
     nvmmu_vmm_counters(vmm, digest_counter, &d);

@@ -253,9 +253,12 @@ private let tiny = Scratch(lines: tinyTrace)
     @Test("chips are listed in order with format and page sizes") func chips() throws {
         let run = try gpuvm("chips")
         let rows = run.output.split(separator: "\n").dropFirst().map { $0.split(separator: " ") }
-        #expect(run.status == 0 && rows.map { $0[0] } == rows.map { $0[0] }.sorted())
+        let ids = rows.map { Int($0[0].dropFirst(2), radix: 16)! }
+        #expect(run.status == 0 && ids == ids.sorted())
         let row = try #require(rows.first { $0[0] == "0x172" })
         #expect(row[1...] == ["GA102", "Ampere", "ga100", "49", "2Msc", "64Ksc", "4Ksh"])
+        let kepler = try #require(rows.first { $0[0] == "0xe4" })
+        #expect(kepler[1...] == ["GK104", "Kepler", "gk104", "40", "128Kc", "4Kh"])
     }
 
     @Test("help and version are there") func help() throws {
