@@ -108,6 +108,20 @@ static int check_unreferenced(const struct nvmmu_vmm *vmm, const struct table *t
     return 0;
 }
 
+/* All entries of a run are equal. */
+static int check_block(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i,
+                       const struct report *r)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t word = entry_word(vmm, sh, t, h, i);
+    uint32_t n = 1u << nvmmu__block(vmm->format, word), first = i & ~(n - 1);
+
+    for (uint32_t k = first; k < first + n; k++)
+        if (entry_word(vmm, sh, t, h, k) != word)
+            return broken(r, t, "entry differs from others of its run", i);
+    return 0;
+}
+
 static int check_entries(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, const struct report *r)
 {
     const struct shape *sh = shape_of(vmm, t);
@@ -116,6 +130,8 @@ static int check_entries(const struct nvmmu_vmm *vmm, const struct table *t, uns
     for (uint32_t i = 0; i < sh->entries[h] && !ret; i++) {
         if (t->child && t->child[i])
             ret = check_pointer(vmm, t, i, r);
+        else if (vmm->format->block_low && entry_is_page(vmm, sh, t, h, i))
+            ret = check_block(vmm, t, h, i, r);
         else if (!bits_get(refs_of(sh, t, h), i) && !entry_is_page(vmm, sh, t, h, i))
             ret = check_unreferenced(vmm, t, h, i, r);
     }

@@ -117,20 +117,25 @@ static uint32_t object_tag(const struct nvmmu_format *f, const struct source *s,
     return line > too_wide ? too_wide : (uint32_t)line;
 }
 
-/* The entry of the page at `addr`, `offset` into the object. */
-static int source_word(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t offset,
-                       uint64_t *word)
+/* The page at `addr`, `offset` into the object. */
+static struct nvmmu_pte source_pte(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t offset)
 {
     struct nvmmu_pte pte = s->pte;
 
     pte.addr = addr + s->base;
-    if (pte.addr < addr)
-        return -EINVAL;
     if (s->tags == TAGS_BY_ADDRESS)
         pte.comptag = (uint32_t)(1 + (addr >> 16));
     else if (s->tags == TAGS_BY_OFFSET)
         pte.comptag = object_tag(f, s, offset);
-    return f->pte_encode(f, &pte, word);
+    return pte;
+}
+
+static int source_word(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t offset,
+                       uint64_t *word)
+{
+    struct nvmmu_pte pte = source_pte(f, s, addr, offset);
+
+    return pte.addr < addr ? -EINVAL : f->pte_encode(f, &pte, word);
 }
 
 /* ---- the object's memory ------------------------------------------------------------------------------------ */
@@ -216,26 +221,56 @@ static void write_each(struct nvmmu_vmm *vmm, const struct source *s, struct tab
     }
 }
 
-/* n entries in runs: as many as a power of two of them, aligned to that, say the same. */
-static void write_blocks(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
-                         uint32_t n, uint64_t addr, uint64_t offset)
+/* n entries in runs: as many as a power of two of them, aligned to that, say the same. `pte` is the first page. */
+static void write_blocks(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
+                         struct nvmmu_pte pte)
 {
+    const struct shape *sh = shape_of(vmm, t);
     const unsigned largest = 7;
-    uint64_t word;
 
     while (n) {
-        unsigned block = (unsigned)__builtin_ctz(i | 1u << largest), fits = 31 - (unsigned)__builtin_clz(n);
+        unsigned aligned = (unsigned)__builtin_ctz(i | 1u << largest), fits = 31 - (unsigned)__builtin_clz(n);
         uint32_t run;
+        uint64_t word;
 
-        block = fits < block ? fits : block;
-        run = 1u << block;
-        source_word(vmm->format, s, addr, offset, &word);
-        vmm->stores->fill(entry_at(shape_of(vmm, t), t, h, i), run, word | (uint64_t)block << vmm->format->block_low);
+        pte.block = (uint8_t)(fits < aligned ? fits : aligned);
+        run = 1u << pte.block;
+        vmm->format->pte_encode(vmm->format, &pte, &word);
+        vmm->stores->fill(entry_at(sh, t, h, i), run, word);
         i += run;
         n -= run;
-        addr += (uint64_t)run << s->shift;
-        offset += (uint64_t)run << s->shift;
+        pte.addr += (uint64_t)run << sh->level[h]->shift;
+        pte.comptag += run * pte.comp;
     }
+}
+
+/* Entries up to i, or from i on, will change: a run that goes over i becomes two. */
+static void block_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i)
+{
+    const struct shape *sh = shape_of(vmm, t);
+    struct nvmmu_entry e;
+    uint32_t first, n;
+
+    if (i == sh->entries[h] || !entry_is_page(vmm, sh, t, h, i))
+        return;
+    vmm->format->decode(vmm->format, sh->level[h]->level, (uint64_t[2]){*entry_at(sh, t, h, i), 0}, &e);
+    n = 1u << e.page.block;
+    first = i & ~(n - 1);
+    if (i == first)
+        return;
+    write_blocks(vmm, t, h, first, i - first, e.page);
+    e.page.addr += (uint64_t)(i - first) << sh->level[h]->shift;
+    e.page.comptag += (i - first) * e.page.comp;
+    write_blocks(vmm, t, h, i, n - (i - first), e.page);
+    wrote(vmm, t, h, first, n);
+}
+
+static void blocks_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const struct chunk *c)
+{
+    if (!vmm->format->block_low)
+        return;
+    block_cut(vmm, t, h, c->index);
+    block_cut(vmm, t, h, c->index + c->count);
 }
 
 /* The words of a piece's pages, once a piece. */
@@ -288,7 +323,7 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
         uint64_t offset = s->map->offset + (c->va - s->map->va) + ((uint64_t)(i - c->index) << s->shift);
 
         if (vmm->format->block_low) {
-            write_blocks(vmm, s, t, h, i, n, addr, offset);
+            write_blocks(vmm, t, h, i, n, source_pte(vmm->format, s, addr, offset));
         } else if (s->tags == TAGS_BY_OFFSET || vmm->format->gart) {
             write_each(vmm, s, t, h, i, n, addr, offset);
         } else {
@@ -343,6 +378,7 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
         struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
 
         t = nvmmu__table_at(vmm, t, va, depth, h);
+        blocks_cut(vmm, t, h, &c);
         if (m->pages)
             write_pages(vmm, &s, t, h, &c, &at);
         else
@@ -412,6 +448,7 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
         struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
 
         t = nvmmu__table_at(vmm, t, va, depth, h);
+        blocks_cut(vmm, t, h, &c);
         chunk_clear(vmm, t, h, &c, sparse);
         va += c.size;
     }

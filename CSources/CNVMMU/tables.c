@@ -403,8 +403,6 @@ int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, un
             prune(vmm, t);
             return -ENOMEM;
         }
-        if (vmm->format->page_block && !child->child && child->hw[!need].cpu)
-            return -EINVAL; /* the block has the other page size */
         if (!child->hw[need].cpu) {
             ret = hw_make(vmm, child, need);
             if (ret) {

@@ -620,6 +620,7 @@ static void chips_are_found_by_their_id(void)
     }
     REQUIRE(!strcmp(nvmmu_chip_find(0x172)->name, "GA102"), "0x172");
     REQUIRE(!nvmmu_chip_find(0x7) && !nvmmu_format_find("no such"), "unknown");
+    chip = nvmmu_chip_find(0x172);
     REQUIRE(nvmmu_level_find(chip->format, "pd0") == NVMMU_PD0 && nvmmu_level_find(chip->format, "Pte") == NVMMU_SPT &&
                 nvmmu_level_find(chip->format, "PD4") == -EINVAL && nvmmu_level_find(chip->format, "pd") == -EINVAL,
             "levels");

@@ -82,13 +82,12 @@ static inline bool fails_now(long *after)
 static inline int bank_alloc_table(void *ctx, size_t size, size_t align, struct nvmmu_table_mem *out)
 {
     struct bank *b = ctx;
-    uint32_t pages = (uint32_t)((size + 4095) / 4096), first = 0, n = 0;
+    uint32_t pages = (uint32_t)((size + 4095) / 4096), step = (uint32_t)((align + 4095) / 4096), first = 0, n = 0;
 
-    REQUIRE(align <= 4096, "align %zu", align);
     if (fails_now(&b->fail_after))
         return -ENOMEM;
     for (uint32_t i = 0; i < BANK_PAGES && n < pages; i++) {
-        n = b->used[i] ? 0 : n + 1;
+        n = b->used[i] || (!n && i % step) ? 0 : n + 1;
         first = i + 1 - n;
     }
     if (n < pages)
