@@ -106,7 +106,9 @@ extension MMUSequenceRunner {
 extension MMUSequenceRunner {
     /// `inst` is where the recorder's block was; nothing depends on it.
     mutating func join(_ step: JSONObject) throws(InputError) {
-        var expected = [UInt32](repeating: 0, count: instance.count)
+        _ = try step.hex("inst")
+        let block = hooks.instance
+        var expected = [UInt32](repeating: 0, count: block.count / 4)
         let words = try step.array("w")
         for i in 0..<words.count {
             let word = try words.array(i)
@@ -116,35 +118,25 @@ extension MMUSequenceRunner {
             else { throw words.error(i, "is no word of an instance block") }
             expected[offset / 4] = value
         }
-        _ = try step.hex("inst")
-        instance = Array(repeating: 0, count: instance.count)
-        let replay = replay
-        withInstance { tables, block throws(KernelErrno) in try tables.join(block, replay: replay) }
-        for (i, (expected, found)) in zip(expected, instance).enumerated() {
-            let word = { (w: UInt32) in UInt64(w).hex }
+        block.initializeMemory(as: UInt8.self, repeating: 0)
+        let found = Self.result { () throws(KernelErrno) in try tables.join(block, replay: replay) }
+        result.compare(step: self.step, "ret of join", expected: 0, found: found)
+        for (i, (expected, found)) in zip(expected, block.bindMemory(to: UInt32.self)).enumerated() {
             result.compare(
-                step: self.step, "instance block, word at \(UInt64(i * 4).hex)", expected: word(expected),
-                found: word(found))
+                step: self.step, "instance block, word at \(UInt64(i * 4).hex)", expected: UInt64(expected).hex,
+                found: UInt64(found).hex)
         }
     }
 
     mutating func part(_ step: JSONObject) throws(InputError) {
         let expected = try step.array("words_0x200").map { array, i throws(InputError) in try array.hex(i) }
-        withInstance { tables, block throws(KernelErrno) in try tables.part(block) }
+        let block = hooks.instance
+        guard block.count >= 0x210 else { throw step.error("op", "is not for chips without instance blocks") }
+        let found = Self.result { () throws(KernelErrno) in try tables.part(block) }
+        result.compare(step: self.step, "ret of part", expected: 0, found: found)
         result.compare(
             step: self.step, "instance block, words at 0x200", expected: expected,
-            found: instance[0x80..<0x84].map(UInt64.init))
-    }
-
-    private mutating func withInstance(
-        _ body: (borrowing PageTables, UnsafeMutableRawBufferPointer) throws(KernelErrno) -> Void
-    ) {
-        var words = instance
-        let found = words.withUnsafeMutableBytes { block in
-            Self.result { () throws(KernelErrno) in try body(tables, block) }
-        }
-        instance = words
-        result.compare(step: step, "result", expected: 0, found: found)
+            found: block.bindMemory(to: UInt32.self)[0x80..<0x84].map(UInt64.init))
     }
 }
 

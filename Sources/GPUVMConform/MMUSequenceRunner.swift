@@ -7,14 +7,12 @@ internal import NVMMU
 struct MMUSequenceRunner: ~Copyable {
     let generation: String
     let format: Format
-    private let hooks: TableWindow
+    let hooks: TableWindow
     var tables: PageTables
     private let memories: [Int: RecordedMemory]
     /// What the space gave out, by the case's ids.
     var allocations: [Int: Allocation] = [:]
     let replay: Bool
-    /// The instance block that was joined last.
-    var instance: [UInt32] = Array(repeating: 0, count: PageTables.instanceBytes / 4)
     /// Where the recording's root was; `nil`: it has no image.
     private let recordedRoot: UInt64?
     /// Kept where the case is flagged to hold references of two sizes on one address.

@@ -6,6 +6,8 @@ internal import NVMMU
 final class TableWindow: PageTableHooks {
     let aperture: Aperture
     let window: MemoryWindow
+    /// The instance block that the page tables are joined to; it lives as long as they.
+    let instance: UnsafeMutableRawBufferPointer
     private let format: Format
     /// Bytes of a table, by level.
     private let tableBytes: [Level: Int]
@@ -33,11 +35,13 @@ final class TableWindow: PageTableHooks {
         self.aperture = aperture
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.size, alignment: 4096)
         window = MemoryWindow(aperture: aperture, base: base, memory: memory)
+        instance = .allocate(byteCount: format.instanceBytes, alignment: 8)
         tableBytes = Dictionary(uniqueKeysWithValues: format.levels.map { ($0.level, $0.entryBytes << $0.indexBits) })
     }
 
     deinit {
         window.memory.deallocate()
+        instance.deallocate()
     }
 
     /// Says where the root is, so that writes to it can be followed.

@@ -11,7 +11,6 @@ import Testing
         "vm_bo step obtain", "vm_bo step put", "vm_bo step cleanup", "eviction step evict", "eviction step validate",
         "locking step lock", "locking step lockrange", "locking step maplock", "locking step unmaplock",
         "external object list", "evict list", "evicted marks",
-        "mode alloc", "step join", "step part", "step pfnmap", "step pfnclr",
     ]
 
     @Test("no recorded case fails, and only what is named is skipped", arguments: Vectors.names)
