@@ -7,8 +7,14 @@ struct FlushRegisters {
     /// Register writes of the last flush.
     private(set) var last: [RegisterWrite] = []
 
-    /// The writes that start a flush.
-    private static let triggers: Set<UInt32> = [0x100cbc, 0xb830b0]
+    /// The last write of a flush.
+    private static func ends(_ write: RegisterWrite) -> Bool {
+        switch write.address {
+        case 0x100cbc, 0xb830b0, 0x100c80: true
+        case 0x100808, 0x100810: write.value == 0 // nv44, nv41: the trigger is taken back
+        default: false
+        }
+    }
 
     /// From field `regs` of a step; it may be absent.
     init(_ step: JSONObject) throws(InputError) {
@@ -22,9 +28,9 @@ struct FlushRegisters {
             return RegisterWrite(address: address, value: value)
         }
         for write in writes {
-            if last.last.map({ Self.triggers.contains($0.address) }) ?? false { last = [] }
+            if last.last.map(Self.ends) ?? false { last = [] }
             last.append(write)
-            count += Self.triggers.contains(write.address) ? 1 : 0
+            count += Self.ends(write) ? 1 : 0
         }
     }
 }

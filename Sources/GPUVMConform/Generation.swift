@@ -23,6 +23,9 @@ enum Generation {
 
 /// The layouts of entries that generations share, by NVIDIA's version numbers.
 enum EntryLayout {
+    /// Before Tesla: one table, 32-bit entries.
+    case gart
+    case tesla
     /// Fermi to Maxwell.
     case ver1
     /// Pascal to Ada.
@@ -36,7 +39,8 @@ extension Format {
         switch levels.first?.level {
         case .pd4: .ver3
         case .pd3: .ver2
-        default: .ver1
+        case .spt: .gart
+        default: pageSizes.contains { $0.shift == 16 } && levels[0].shift == 29 ? .tesla : .ver1
         }
     }
 }

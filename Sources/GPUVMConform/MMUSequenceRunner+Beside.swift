@@ -60,6 +60,9 @@ extension MMUSequenceRunner {
         if format.layout == .ver1, try step.int("no_comp", default: 0) == 0 {
             attributes.comptag = tags.line(
                 of: try step.int("mem"), memory, shift: try step.int("shift", default: 0), generation: generation)
+        } else if attributes.compression != 0 {
+            attributes.comptag = tags.line(
+                of: try step.int("mem"), memory, shift: 16, generation: generation, mode: attributes.compression)
         }
         // Pages of their own have system memory's size.
         let object: ObjectMemory =
@@ -118,9 +121,8 @@ extension MMUSequenceRunner {
             else { throw words.error(i, "is no word of an instance block") }
             expected[offset / 4] = value
         }
-        block.initializeMemory(as: UInt8.self, repeating: 0)
-        let found = Self.result { () throws(KernelErrno) in try tables.join(block, replay: replay) }
-        result.compare(step: self.step, "ret of join", expected: 0, found: found)
+        joinInstance()
+        guard format.layout != .tesla else { return } // its directory is compared where images have it
         for (i, (expected, found)) in zip(expected, block.bindMemory(to: UInt32.self)).enumerated() {
             result.compare(
                 step: self.step, "instance block, word at \(UInt64(i * 4).hex)", expected: UInt64(expected).hex,
@@ -128,15 +130,39 @@ extension MMUSequenceRunner {
         }
     }
 
+    /// Clears and joins the block. Tesla: once; recordings without a step for it have it joined from the beginning.
+    mutating func joinInstance() {
+        guard !isJoined || format.layout != .tesla else { return }
+        let (block, replay) = (hooks.instance, replay)
+        block.initializeMemory(as: UInt8.self, repeating: 0)
+        isJoined = true
+        let found = Self.result { () throws(KernelErrno) in try tables.join(block, replay: replay) }
+        result.compare(step: step, "ret of join", expected: 0, found: found)
+    }
+
     mutating func part(_ step: JSONObject) throws(InputError) {
         let expected = try step.array("words_0x200").map { array, i throws(InputError) in try array.hex(i) }
         let block = hooks.instance
         guard block.count >= 0x210 else { throw step.error("op", "is not for chips without instance blocks") }
         let found = Self.result { () throws(KernelErrno) in try tables.part(block) }
+        isJoined = false
         result.compare(step: self.step, "ret of part", expected: 0, found: found)
         result.compare(
             step: self.step, "instance block, words at 0x200", expected: expected,
             found: block.bindMemory(to: UInt32.self)[0x80..<0x84].map(UInt64.init))
+    }
+
+    /// The tables as a recording has them: Tesla's directory is that of the joined instance block, or is not there.
+    func recordedTables() -> [TableInfo] {
+        guard format.layout == .tesla else { return tables.tables() }
+        let bytes = format.levels[0].entryBytes << format.levels[0].indexBits
+        return tables.tables().compactMap { table in
+            guard table.level == .pd0 else { return table }
+            guard isJoined else { return nil }
+            var table = table
+            table.memory = UnsafeRawBufferPointer(rebasing: hooks.instance.suffix(bytes))
+            return table
+        }
     }
 }
 

@@ -168,8 +168,10 @@ extension MMUWordRunner {
         let (count, invalid) = (try line.int("count"), try line.int("invalid"))
         let table = try line.array("table").map { array, i throws(InputError) in try array.int(i) }
         guard table.count == count else { throw line.error("table", "does not have \(count) kinds") }
-        for (kind, plain) in table.enumerated() {
-            compare("kind \(kind)", expected: plain == invalid ? nil : plain, found: format.uncompressedKind(kind))
+        for (kind, value) in table.enumerated() {
+            // Tesla's table has storage types; its kinds do not say compression.
+            let found = format.layout == .tesla ? format.storage(ofKind: kind) : format.uncompressedKind(kind)
+            compare("kind \(kind)", expected: value == invalid ? nil : value, found: found)
         }
         compare("kind \(count)", expected: nil, found: format.uncompressedKind(count))
     }

@@ -34,12 +34,15 @@ struct Probe {
             answer = .sparse(level: try probe.string("lvl"))
         case "page":
             try probe.allowOnly(["va", "r", "pa", "shift", "ap", "ro", "priv", "vol", "kind", "lvl", "ctl"])
+            guard let level = Level(recorded: try probe.string("lvl"), shift: try probe.int("shift")) else {
+                throw probe.error("lvl", "is an unknown level")
+            }
             answer = .page(
                 Page(
                     pa: try probe.hex("pa"), shift: try probe.int("shift"),
                     aperture: try Aperture.read(probe, "ap").name, ro: try probe.flag("ro"),
                     priv: try probe.flag("priv"), vol: try probe.flag("vol"), kind: try probe.int("kind"),
-                    comptag: try probe.int("ctl", default: 0), level: try probe.string("lvl")))
+                    comptag: try probe.int("ctl", default: 0), level: level.name))
         default:
             throw probe.error("r", "is an unknown answer \"\(result)\"")
         }

@@ -1,3 +1,4 @@
+internal import Glibc
 internal import NVMMU
 
 /// Compares our tables with a recorded image: the same tables must exist, and every entry be equal but for the
@@ -50,12 +51,19 @@ struct TableComparison {
                 "\(info.entries) entries of \(geometry.entryBytes) bytes, shift \(geometry.shift)")
             return
         }
-        let fields = (0..<(table.entryBytes / 8)).map {
+        let fields = (0..<table.perEntry).map {
             PointerField.fields(format.layout, level: table.key.level, half: $0)
         }
+        if fields.allSatisfy(\.isEmpty), Self.isEqual(table, info) { return }
         for index in 0..<table.entries {
             compareEntry(table, info, index, fields)
         }
+    }
+
+    /// All words at once: leaf tables of old chips are long.
+    private static func isEqual(_ table: TableImage.Table, _ info: TableInfo) -> Bool {
+        guard table.entryBytes == 8 else { return false }
+        return table.words.withUnsafeBytes { memcmp($0.baseAddress!, info.memory.baseAddress!, $0.count) == 0 }
     }
 
     /// `fields`: where pointers are in each word, unless the entry is a page.
@@ -63,10 +71,11 @@ struct TableComparison {
         _ table: TableImage.Table, _ info: TableInfo, _ index: Int, _ fields: [[PointerField]]
     ) {
         let va = table.key.va + UInt64(index) << UInt64(table.shift)
-        let isPage = format.layout != .ver1 && table.words[index * fields.count] & 1 != 0
+        let isPage = ![.ver1, .tesla].contains(format.layout) && table.words[index * fields.count] & 1 != 0
         for half in 0..<fields.count {
             let at = index * fields.count + half
-            let (recorded, found) = (table.words[at], info.memory.load(fromByteOffset: at * 8, as: UInt64.self))
+            let words = info.words(index, entryBytes: table.entryBytes)
+            let (recorded, found) = (table.words[at], half == 0 ? words.low : words.high)
             let pointers = isPage ? [] : fields[half].filter { $0.pointsAtTable(recorded) }
             let mask = pointers.reduce(0) { $0 | $1.address }
             if recorded & ~mask != found & ~mask {
@@ -92,8 +101,10 @@ struct TableComparison {
 /// Where a directory entry's word holds the address of a table.
 private struct PointerField {
     var child: Level
-    /// Bits of the table's aperture: 0 is none, 1 VRAM.
+    /// Bits of the table's aperture: 0 is none, 1 VRAM. Tesla: of the size of its pages.
     var aperture: UInt64
+    /// Tesla: the size there that means this child.
+    var pages: UInt64?
     /// Bits of its address, and those of them that count in VRAM.
     var address, inVRAM: UInt64
     /// How far up the address stands in the end.
@@ -105,6 +116,14 @@ private struct PointerField {
         let isBig = level == .pd0 && half == 0
         let child = isBig ? .lpt : below
         switch layout {
+        case .gart:
+            return []
+        case .tesla:
+            let address: UInt64 = 0xff_ffff_f000
+            return [
+                PointerField(child: .lpt, aperture: 3, pages: 1, address: address, inVRAM: address, shift: 0),
+                PointerField(child: .spt, aperture: 3, pages: 3, address: address, inVRAM: address, shift: 0),
+            ]
         case .ver1:
             let (address, inVRAM): (UInt64, UInt64) = (0xffff_fff0, 0x1fff_fff0)
             return [
@@ -121,7 +140,9 @@ private struct PointerField {
         }
     }
 
-    func pointsAtTable(_ word: UInt64) -> Bool { word & aperture != 0 }
+    func pointsAtTable(_ word: UInt64) -> Bool {
+        pages.map { word & aperture == $0 } ?? (word & aperture != 0)
+    }
 
     func address(in word: UInt64) -> UInt64 {
         let isVRAM = word & aperture == aperture & (~aperture + 1)

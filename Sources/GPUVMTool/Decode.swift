@@ -4,7 +4,10 @@ internal import NVMMU
 struct Decode: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Names the bits of raw page table entries.",
-        discussion: "A directory entry of level pd0 has two words, low first; a single word is taken as the low one.")
+        discussion: """
+            From Pascal on a directory entry of level pd0 has two words, low first; a single word is taken as the low \
+            one. NV44 packs four entries into 16 bytes: give one as bits 26:0 the frame, 31 the valid bit of all four.
+            """)
 
     @Option(help: "The chip, in hex.")
     var chipset: ChipsetNumber
@@ -24,7 +27,7 @@ struct Decode: ParsableCommand {
             let names = format.levels.map { $0.level.name.lowercased() } + ["pte"]
             throw ValidationError("level \"\(level)\" is not one of \(chip.name)'s: \(names.joined(separator: ", "))")
         }
-        let perEntry = geometry.entryBytes / 8
+        let perEntry = max(1, geometry.entryBytes / 8)
         guard word.count == 1 || word.count % perEntry == 0 else {
             throw ValidationError("an entry of level \(level.name) has \(perEntry) words, but \(word.count) are given")
         }
@@ -32,7 +35,7 @@ struct Decode: ParsableCommand {
         for i in stride(from: 0, to: word.count, by: perEntry) {
             let words = EntryWords(
                 word[i].value, perEntry == 2 && i + 1 < word.count ? word[i + 1].value : 0)
-            print(style.bold("\(format.name) \(level.name) \(words.text(perEntry))") + "  " + format.summary(words, at: level))
+            print(style.bold("\(format.name) \(level.name) \(words.text(geometry.entryBytes))") + "  " + format.summary(words, at: level))
             for line in format.fieldLines(words, at: level) {
                 print("  " + line)
             }
@@ -41,9 +44,9 @@ struct Decode: ParsableCommand {
 }
 
 extension EntryWords {
-    /// Both words where the entry has two, low first.
-    func text(_ count: Int) -> String {
-        hex(low, width: 16) + (count == 2 ? " " + hex(high, width: 16) : "")
+    /// An entry of so many bytes; both words where it has two, low first.
+    func text(_ bytes: Int) -> String {
+        hex(low, width: min(2 * bytes, 16)) + (bytes == 16 ? " " + hex(high, width: 16) : "")
     }
 }
 
@@ -66,6 +69,8 @@ extension Format {
         var text = "\(pte.aperture) \(hex(pte.addr))"
         if pte.aperture == .peer { text += " of peer \(pte.peer)" }
         text += ", kind \(hex(pte.kind))" + (kindName(pte.kind).map { " (\($0))" } ?? "")
+        if pte.block != 0 { text += ", run of \(1 << pte.block) pages" }
+        if pte.compression != 0 { text += ", compression mode \(pte.compression)" }
         if pte.comptag != 0 { text += ", comptag \(pte.comptag)" }
         for (name, set) in [
             ("volatile", pte.vol), ("privileged", pte.priv), ("read-only", pte.ro),

@@ -15,7 +15,7 @@ struct TargetOptions: ParsableArguments {
     /// Refuses what no trace can make right.
     func validate() throws {
         let chip = try chipset?.chip()
-        guard let vram, let chipset = chip?.chipset ?? Chip.all.first?.chipset else { return }
+        guard let vram, let chipset = chip?.chipset ?? Chip.all.last?.chipset else { return }
         do throws(DeviceError) {
             _ = try Device(chipset: chipset, options: options(vram))
         } catch {

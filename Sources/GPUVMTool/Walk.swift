@@ -81,10 +81,10 @@ private struct WalkText {
     }
 
     private func lines(of step: NVMMU.Walk.Step, _ format: Format) -> [String] {
-        let perEntry = (format.levels.first { $0.level == step.level }?.entryBytes ?? 8) / 8
+        let bytes = format.levels.first { $0.level == step.level }?.entryBytes ?? 8
         return [
             style.blue("\(step.level.name)[\(hex(step.index))]") + " of the table at \(step.aperture) \(hex(step.table)): "
-                + step.words.text(perEntry),
+                + step.words.text(bytes),
             "  " + format.summary(step.words, at: step.level),
         ] + format.fieldLines(step.words, at: step.level).map { "    " + $0 }
     }

@@ -20,6 +20,10 @@ public struct PTE: Hashable, Sendable {
     public var writeDisable = false
     /// Hopper and later: no access counters.
     public var accessCounterDisable = false
+    /// Tesla: one of an aligned run of `1 << block` equal entries; `addr` is that of the run's first page.
+    public var block = 0
+    /// Tesla: compression mode, 0 to 3.
+    public var compression = 0
 
     public init() {}
 
@@ -38,6 +42,8 @@ public struct PTE: Hashable, Sendable {
         readDisable = p.read_disable
         writeDisable = p.write_disable
         accessCounterDisable = p.acd
+        block = Int(p.block)
+        compression = Int(p.comp)
     }
 
     var c: nvmmu_pte {
@@ -56,6 +62,8 @@ public struct PTE: Hashable, Sendable {
         p.read_disable = readDisable
         p.write_disable = writeDisable
         p.acd = accessCounterDisable
+        p.block = UInt8(truncatingIfNeeded: block)
+        p.comp = UInt8(truncatingIfNeeded: compression)
         return p
     }
 }
@@ -66,7 +74,8 @@ public struct PDE: Hashable, Sendable {
     public var aperture = Aperture.vram
     public var vol = false
     public var noATS = false
-    /// Fermi to Maxwell: the table has only its first entries `>> shortening` (0 to 3, one for both tables).
+    /// Fermi to Maxwell: the table has only its first entries `>> shortening` (0 to 3, one for both tables);
+    /// Tesla: an SPT (0, 2 to 4).
     public var shortening = 0
 
     public init() {}

@@ -43,7 +43,7 @@ public struct LevelGeometry: Hashable, Sendable {
     public var indexBits: Int
     /// log2 of the bytes of address space that one entry covers.
     public var shift: Int
-    /// Bytes of an entry: 8 or 16.
+    /// Bytes of an entry: 4 (before Tesla), 8 or 16.
     public var entryBytes: Int
 }
 
@@ -104,6 +104,13 @@ public struct Format: @unchecked Sendable {
     public func uncompressedKind(_ kind: Int) -> Int? {
         let plain = nvmmu_kind_uncompressed(f, UInt32(truncatingIfNeeded: kind))
         return plain < 0 ? nil : Int(plain)
+    }
+
+    /// Tesla: the order over the banks of VRAM that memory of this kind must have been allocated for; 0 on other
+    /// formats. `nil`: nouveau refuses the kind.
+    public func storage(ofKind kind: Int) -> Int? {
+        let storage = nvmmu_kind_storage(f, UInt32(truncatingIfNeeded: kind))
+        return storage < 0 ? nil : Int(storage)
     }
 
     /// "generic", "Z16" …

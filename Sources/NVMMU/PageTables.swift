@@ -62,6 +62,19 @@ extension PageTableHooks {
     public func wrote(table: UInt64, index: Int, count: Int) {}
 }
 
+/// What old chips want to know of a space. Addresses are bytes.
+public struct SpaceLimits: Hashable, Sendable {
+    /// The space has the addresses from `start` up to `limit`, which is not in it; both 0: all of the format.
+    public var start: UInt64 = 0
+    public var limit: UInt64 = 0
+    /// mcp77: where VRAM begins in system memory; 0: there is VRAM.
+    public var stolen: UInt64 = 0
+    /// nv44: 16 KiB of memory that unmapped addresses may show.
+    public var dummy: UInt64 = 0
+
+    public init() {}
+}
+
 /// The page tables of one address space, with nouveau's policy: references per page size, dual tables, sparse
 /// ranges, merged flushes. Addresses and sizes are bytes, ends exclusive. The caller serialises the calls on one
 /// value; walks may run meanwhile. A failed call changes nothing. `<nvmmu/vmm.h>` has the contract of each call.
@@ -72,10 +85,10 @@ public struct PageTables: ~Copyable {
     private let owner: HookOwner
 
     /// Makes an empty space. `kernelAddr`/`kernelSize` is the area that the raw operations may not touch.
-    /// - Throws: `EINVAL`: the kernel area wraps or exceeds the address bits; `ENOMEM`.
+    /// - Throws: `EINVAL`: the kernel area or `limits` exceed the address bits; `ENOMEM`.
     public init(
         format: Format, windows: [MemoryWindow], kernelAddr: UInt64 = 0, kernelSize: UInt64 = 0, gspRM: Bool = false,
-        hooks: any PageTableHooks
+        limits: SpaceLimits = SpaceLimits(), hooks: any PageTableHooks
     ) throws(KernelErrno) {
         let owner = HookOwner(hooks)
         var config = nvmmu_vmm_config()
@@ -84,6 +97,10 @@ public struct PageTables: ~Copyable {
         config.kernel_addr = kernelAddr
         config.kernel_size = kernelSize
         config.gsp_rm = gspRM
+        config.start = limits.start
+        config.limit = limits.limit
+        config.stolen = limits.stolen
+        config.dummy = limits.dummy
         config.hooks = owner.c
         var vmm: OpaquePointer?
         let result = windows.map(\.c).withUnsafeBufferPointer { windows in
@@ -126,6 +143,10 @@ public struct MapAttributes: Hashable, Sendable {
     public var priv = false
     /// Fermi to Maxwell: keep a compressible kind, the object's tag lines beginning with this one.
     public var comptag: UInt32?
+    /// Tesla: the order over the banks that an object in VRAM was allocated for, 1 or 2.
+    public var storage = 1
+    /// Tesla: compression mode, 1 to 3, with tags from `comptag` on; 0: none.
+    public var compression = 0
     /// nouveau's empty arguments: volatile where the target is coherent host memory, the rest off.
     public var defaults = false
 
@@ -172,6 +193,8 @@ public struct MapAttributes: Hashable, Sendable {
         m.defaults = defaults
         m.comptags = comptag != nil
         m.comptag = comptag ?? 0
+        m.storage = UInt8(truncatingIfNeeded: storage)
+        m.comp = UInt8(truncatingIfNeeded: compression)
         return m
     }
 }
@@ -264,9 +287,21 @@ public struct TableInfo: @unchecked Sendable {
     /// Its memory; valid until the tables change.
     public var memory: UnsafeRawBufferPointer
 
+    public init(
+        level: Level, va: UInt64, addr: UInt64, aperture: Aperture, entries: Int, memory: UnsafeRawBufferPointer
+    ) {
+        self.level = level
+        self.va = va
+        self.addr = addr
+        self.aperture = aperture
+        self.entries = entries
+        self.memory = memory
+    }
+
     /// Entry `index` of a table whose entries have `entryBytes` bytes.
     public func words(_ index: Int, entryBytes: Int) -> EntryWords {
         let at = index * entryBytes
+        if entryBytes == 4 { return EntryWords(UInt64(memory.load(fromByteOffset: at, as: UInt32.self))) }
         return EntryWords(
             memory.load(fromByteOffset: at, as: UInt64.self),
             entryBytes == 16 ? memory.load(fromByteOffset: at + 8, as: UInt64.self) : 0)
@@ -343,7 +378,7 @@ extension PageTables {
         return counters
     }
 
-    /// The root directory's address.
+    /// The address of the root directory, or of the only table.
     public var root: UInt64 { nvmmu_vmm_space(vmm).root }
 
     public var format: Format { Format(nvmmu_vmm_space(vmm).format) }

@@ -14,12 +14,15 @@ public struct DeviceOptions: Sendable {
 
 public enum DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
     case unknownChipset(Int)
+    /// nouveau has VM_BIND from Fermi on.
+    case noVMBind(chip: String)
     case badVRAM(UInt64)
     case outOfMemory
 
     public var description: String {
         switch self {
         case .unknownChipset(let chipset): "no chip of id 0x\(String(chipset, radix: 16)) with a known MMU"
+        case .noVMBind(let chip): "\(chip) is older than Fermi, where VM_BIND begins"
         case .badVRAM(let size): "VRAM of \(size) bytes: need a multiple of 4 KiB from 32 MiB to 128 GiB"
         case .outOfMemory: "no memory for the device's page tables"
         }
@@ -49,6 +52,7 @@ public final class Device {
     /// - Throws: what is wrong with the arguments, in one line.
     public init(chipset: Int, options: DeviceOptions = DeviceOptions()) throws(DeviceError) {
         guard let chip = Chip(chipset: chipset) else { throw .unknownChipset(chipset) }
+        guard chipset >= 0xc0 else { throw .noVMBind(chip: chip.name) }
         let bounds: ClosedRange<UInt64> = 32 << 20...128 << 30
         guard bounds.contains(options.vram), options.vram % ExtentAllocator.grain == 0 else {
             throw .badVRAM(options.vram)

@@ -118,6 +118,28 @@ struct Falsification: Sendable, CustomTestStringConvertible {
         ]
     }()
 
+    /// Tesla and older. "nv50-0": join, vget, vmap, check; "nv50-comp": vget, vmap, check.
+    private static let early: [Falsification] = {
+        let (f, one) = ("mmu/tesla", "PD0 of 0x0, entry 30")
+        return [
+            .init(f, "nv50-0", ["steps", 3, "image", "tables", 0, "e", 0, 2], "\"0x100020001\"", one),
+            .init(f, "nv50-0", ["steps", 3, "image", "tables", 0, "e", 1, 2], "\"0x0\"", "PD0 of 0x0, entry 31"),
+            .init(f, "nv50-0", ["cfg", "kernel_managed", 1], "\"0x400000000000\"", "bad input"),
+            .init(f, "nv50-0", ["cfg", "kernel_managed", 1], "\"0x0\"", "PD0 of 0x0, entry 62"),
+            .init(f, "nv50-0", ["steps", 2, "args", "ro"], "0", "SPT of 0x3c0000000, entry 0"),
+            .init(f, "nv50-0", ["steps", 3, "image", "tables", 1, "e", 4, 1], "3", "SPT of 0x3c0000000, entry 7"),
+            .init(f, "nv50-0", ["steps", 3, "probes", 1, "shift"], "16", "walk of 0x3c0000000"),
+            .init(f, "nv50-comp", ["steps", 1, "args", "comp"], "1", "LPT of 0x0, entry 0"),
+            .init(f, "nv50-kindtype", ["steps", 1, "args", "kind"], "0", "ret of vmap"),
+            .init(f, "mcp77-0", ["cfg", "stolen"], "\"0x45000000\"", "LPT of 0x420000000, entry 0"),
+            .init(f, "nv04-0", ["steps", 16, "image", "tables", 0, "e", 0, 2], "\"0x15472001\"", "SPT of 0x0, entry 0"),
+            .init(f, "nv44-0", ["steps", 18, "image", "tables", 0, "e", 12, 2], "\"0x0\"", "SPT of 0x0, entry 16"),
+            .init("mmu/flush", "nv41-flush-vram-bar0", ["steps", 1, "regs", 0, 1], "\"0x20\"", "registers of the last"),
+            .init("mmu/flush", "g84-flush-vram-bar1", ["steps", 0, "bar"], "0", "registers of the last flush"),
+            .init("mmu/tables", "kinds-nv50", ["table", 1], "1", "kind 1"),
+        ]
+    }()
+
     private static let words: [Falsification] = [
         .init("mmu/words", "word-v2-pte-1", ["out", 0], "\"0x6c00000c8a29db6a\"", "word"),
         .init("mmu/words", "word-v2-pte-1", ["in", "peer"], "5", "word"),
@@ -128,7 +150,7 @@ struct Falsification: Sendable, CustomTestStringConvertible {
         .init("mmu/tables", "pages-gp100", ["pages", 3, "comp"], "1", "pages"),
     ]
 
-    @Test("a changed value fails and is named", arguments: space + tables + beside + words)
+    @Test("a changed value fails and is named", arguments: space + tables + beside + early + words)
     func falsified(change: Falsification) throws {
         do {
             let result = try Vectors.run(try change.apply())

@@ -247,6 +247,16 @@ private let tiny = Scratch(lines: tinyTrace)
         #expect(two.output.components(separatedBy: "PD0").count == 3 && two.output.contains("sparse"))
         #expect(try gpuvm("decode", "--chipset", "162", "--level", "pd0", "8").output.contains("sparse"))
     }
+
+    @Test("Tesla and older: runs, compression, page sizes, entries of 32 bits") func early() throws {
+        let run = try gpuvm("decode", "--chipset", "50", "--level", "lpt", "0x8126000d530181")
+        #expect(run.output.contains("page at vram 0xd530000, kind 0x26, run of 8 pages, compression mode 2, comptag 64"))
+        let table = try gpuvm("decode", "--chipset", "84", "--level", "pd0", "0x100020003", "0xdeadcafe00000000")
+        #expect(table.output.contains("(4K)") && table.output.contains("not valid") && table.output.contains("ignored"))
+        let old = try gpuvm("decode", "--chipset", "4", "--level", "pte", "0x15472001", "0x15472003")
+        #expect(old.output.contains("SPT 0x15472001") && old.output.contains("host 0x15472000, kind 0x0 (pitch), read-only"))
+        #expect(try gpuvm("decode", "--chipset", "41", "--level", "pd0", "0").status == 64)
+    }
 }
 
 @Suite struct ChipsCommandTests {
@@ -259,6 +269,9 @@ private let tiny = Scratch(lines: tinyTrace)
         #expect(row[1...] == ["GA102", "Ampere", "ga100", "49", "2Msc", "64Ksc", "4Ksh"])
         let kepler = try #require(rows.first { $0[0] == "0xe4" })
         #expect(kepler[1...] == ["GK104", "Kepler", "gk104", "40", "128Kc", "4Kh"])
+        let (tesla, old) = (try #require(rows.first { $0[0] == "0x50" }), try #require(rows.first { $0[0] == "0x1f" }))
+        #expect(tesla[1...] == ["G80", "Tesla", "nv50", "40", "64Kc", "4Kh"])
+        #expect(old[1...] == ["nForce2", "Celsius", "nv04", "27", "4Kh"])
     }
 
     @Test("help and version are there") func help() throws {

@@ -11,6 +11,10 @@ import Testing
     func badOptions() {
         #expect(throws: DeviceError.unknownChipset(0x7ff)) { try Device(chipset: 0x7ff) }
         #expect(DeviceError.unknownChipset(0x7ff).description.contains("0x7ff"))
+        for (chipset, name) in [(0x04, "NV04"), (0x50, "G80"), (0xaf, "MCP89")] {
+            #expect(throws: DeviceError.noVMBind(chip: name)) { try Device(chipset: chipset) }
+        }
+        #expect(DeviceError.noVMBind(chip: "G80").description.contains("Fermi"))
         for vram: UInt64 in [0, 16 << 20, 1 << 40, (64 << 20) + 1] {
             var options = DeviceOptions()
             options.vram = vram
