@@ -140,16 +140,16 @@ static int check_records(struct walk *w)
             live++;
         }
     }
-    if (live != vm->entries || held != vm->victims || freed != vm->records.freed_count)
-        return broken(w, "records: %zu live, %zu held, %zu free; noted %zu, %zu, %zu", live, held, freed, vm->entries,
-                      vm->victims, vm->records.freed_count);
+    if (live != vm->entries || held != vm->victims)
+        return broken(w, "records: %zu live, %zu held; noted %zu, %zu", live, held, vm->entries, vm->victims);
+    size_t ids = vm->records.segments << SEG_SHIFT;
+    if (vm->records.spare != freed + (ids - vm->records.bump) || vm->records.ids != ids - GPUVM_VA_KERNEL - 1)
+        return broken(w, "%zu spare records of %zu noted", vm->records.spare, vm->records.ids);
     for (gpuvm_va va = vm->records.freed; va; va = gpuvm__record(vm, va)->next)
         if (!freed-- || gpuvm__record(vm, va)->bo != REC_FREE)
             return broken(w, "list of free records broken at %u", va);
     if (freed)
         return broken(w, "%zu free records lost", freed);
-    if (vm->records.spare != vm->records.freed_count + ((vm->records.segments << SEG_SHIFT) - vm->records.bump))
-        return broken(w, "%zu spare records noted", vm->records.spare);
     size_t slots = vm->held_bump - vm->victims;
     for (uint32_t s = vm->held_freed; s; s = (uint32_t)vm->held[s - 1].addr)
         if (!slots--)

@@ -38,12 +38,6 @@ static inline int room(struct gpuvm *vm, struct gpuvm_ops *ops, size_t cuts)
     return rc ? rc : gpuvm__held_reserve(vm, cuts);
 }
 
-/* Where the next op is written: into the list, or nowhere to stay. */
-static inline struct gpuvm_op *slot(struct gpuvm_ops *ops, struct gpuvm_op *none)
-{
-    return ops ? &ops->op[ops->count++] : none;
-}
-
 /* What is left of a run of victims. */
 struct rest {
     gpuvm_va prev, next;
@@ -55,24 +49,28 @@ __attribute__((always_inline)) static inline void cut(struct gpuvm *vm, const st
                        struct gpuvm_ops *ops, struct rest *rest)
 {
     for (unsigned i = at; i < to; i++) {
-        struct gpuvm_op none, *op = slot(ops, &none);
-        gpuvm__cut(q, leaf->start[i], leaf->end[i], leaf->va[i], gpuvm__record(vm, leaf->va[i]), op);
-        gpuvm__step_cut(vm, op, ops);
-        if (op->prev_range)
-            rest->prev = op->prev;
-        if (op->next_range) {
-            rest->next = op->next;
+        struct gpuvm_op op;
+        gpuvm__cut(q, leaf->start[i], leaf->end[i], leaf->va[i], gpuvm__record(vm, leaf->va[i]), &op);
+        gpuvm__step_cut(vm, &op, ops);
+        if (op.prev_range)
+            rest->prev = op.prev;
+        if (op.next_range) {
+            rest->next = op.next;
             rest->next_end = leaf->end[i];
         }
+        if (ops)
+            ops->op[ops->count++] = op;
     }
 }
 
-static inline gpuvm_va map(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+__attribute__((always_inline)) static inline gpuvm_va map(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                          struct gpuvm_ops *ops)
 {
-    struct gpuvm_op none, *op = slot(ops, &none);
-    *op = gpuvm__map_op(q);
-    gpuvm__step_map(vm, op);
-    return op->va;
+    struct gpuvm_op op = gpuvm__map_op(q);
+    gpuvm__step_map(vm, &op);
+    if (ops)
+        ops->op[ops->count++] = op;
+    return op.va;
 }
 
 /* The end of the run that begins at `at`. */
@@ -158,11 +156,11 @@ __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, cons
         put(s, end, rest.next_end, rest.next);
 }
 
-/* Replaces the run [at, to) of a cell's leaf. */
-static int exec_run(const struct exec *x, const struct gpuvm_req *q, const struct cell *c, unsigned at, unsigned to)
+/* Replaces the run [at, to) of the remembered cell's leaf. */
+static int exec_run(const struct exec *x, const struct gpuvm_req *q, unsigned at, unsigned to)
 {
     struct gpuvm *vm = x->vm;
-    struct leaf *leaf = c->leaf;
+    struct leaf *leaf = vm->recent.leaf;
     int rc = room(vm, x->ops, to - at);
     if (rc)
         return rc;
@@ -184,7 +182,6 @@ static int exec_run(const struct exec *x, const struct gpuvm_req *q, const struc
         gpuvm__leaf_append(leaf, s.start[0], s.end[0], s.va[0]);
     else
         vm->isa.leaf_splice(leaf, at, to - at, &s);
-    vm->recent = *c;
     vm->entries += s.count;
     vm->entries -= to - at;
     vm->version++;
@@ -212,24 +209,24 @@ static int exec_split(const struct exec *x, const struct gpuvm_req *q)
     struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
     for (;;) {
-        struct cell c = gpuvm__cell(vm, q->addr);
-        const struct leaf *leaf = c.leaf;
-        unsigned at = c.at;
+        unsigned at = gpuvm__seek(vm, q->addr);
+        struct leaf *leaf = vm->recent.leaf;
+        uint64_t hi = vm->recent.hi;
         if (at)
             at -= leaf->end[at - 1] > q->addr;
         else if (reached_from_before(leaf, q->addr))
             return exec_long(x, q);
         unsigned to = run_end(leaf, at, end);
         bool front = to > at && leaf->start[at] < q->addr, back = to > at && leaf->end[to - 1] > end;
-        if ((back && end >= c.hi) || (to == leaf->count && end > c.hi && reaches_behind(leaf, end)))
+        if ((back && end >= hi) || (to == leaf->count && end > hi && reaches_behind(leaf, end)))
             return exec_long(x, q);
         unsigned add = (unsigned)front + back + (q->kind == GPUVM_REQ_MAP);
         if (leaf->count - (to - at) + add <= LEAF_MAX)
-            return exec_run(x, q, &c, at, to);
+            return exec_run(x, q, at, to);
         int rc = nodes(x, SPLIT_KEYS);
         if (rc)
             return rc;
-        gpuvm__tree_make_room(vm, c.leaf, q->addr, at, to - at);
+        gpuvm__tree_make_room(vm, leaf, q->addr, at, to - at);
     }
 }
 
@@ -329,12 +326,12 @@ int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, u
     if (rc)
         return rc;
     uint64_t end = addr + range;
-    struct cell c = gpuvm__cell(vm, addr);
-    const struct leaf *leaf = c.leaf;
-    bool taken = c.at ? leaf->end[c.at - 1] > addr : reached_from_before(leaf, addr);
-    if (c.at < leaf->count)
-        taken |= leaf->start[c.at] < end;
-    else if (end > c.hi)
+    unsigned at = gpuvm__seek(vm, addr);
+    const struct leaf *leaf = vm->recent.leaf;
+    bool taken = at ? leaf->end[at - 1] > addr : reached_from_before(leaf, addr);
+    if (at < leaf->count)
+        taken |= leaf->start[at] < end;
+    else if (end > vm->recent.hi)
         taken |= reaches_behind(leaf, end);
     if (taken)
         return -EEXIST;
@@ -344,7 +341,7 @@ int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, u
     if (rc)
         return rc;
     gpuvm_va va = map(vm, &q, NULL);
-    gpuvm__tree_insert_at(vm, c, addr, end, va);
+    gpuvm__tree_insert_at(vm, at, addr, end, va);
     if (out)
         *out = va;
     return 0;

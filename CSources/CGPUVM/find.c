@@ -22,7 +22,7 @@ gpuvm_va gpuvm_find(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 {
     if (addr == KEY_NONE)
         return GPUVM_VA_NONE;
-    struct cell c = gpuvm__cell(vm, addr);
+    struct place c = gpuvm__look(vm, addr);
     bool found = c.at && c.leaf->start[c.at - 1] == addr && c.leaf->end[c.at - 1] - addr == range;
     return found ? c.leaf->va[c.at - 1] : GPUVM_VA_NONE;
 }

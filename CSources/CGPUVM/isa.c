@@ -25,14 +25,34 @@ static unsigned inner_count_plain(const struct inner *inner, uint64_t key)
     return gpuvm__count_le(inner->key, INNER_MAX, key);
 }
 
+static void shift_plain(struct leaf *leaf, unsigned from, unsigned to)
+{
+    unsigned tail = leaf->count - from;
+    memmove(&leaf->start[to], &leaf->start[from], tail * sizeof *leaf->start);
+    memmove(&leaf->end[to], &leaf->end[from], tail * sizeof *leaf->end);
+    memmove(&leaf->va[to], &leaf->va[from], tail * sizeof *leaf->va);
+}
+
+static void leaf_insert_plain(struct leaf *leaf, unsigned at, uint64_t start, uint64_t end, gpuvm_va va)
+{
+    shift_plain(leaf, at, at + 1);
+    leaf->start[at] = start;
+    leaf->end[at] = end;
+    leaf->va[at] = va;
+    leaf->count++;
+}
+
+static void leaf_erase_plain(struct leaf *leaf, unsigned at)
+{
+    shift_plain(leaf, at + 1, at);
+    leaf->start[--leaf->count] = KEY_NONE;
+}
+
 static void leaf_splice_plain(struct leaf *leaf, unsigned at, unsigned remove, const struct splice *add)
 {
     unsigned from = at + remove, to = at + add->count, tail = leaf->count - from;
-    if (from != to) {
-        memmove(&leaf->start[to], &leaf->start[from], tail * sizeof *leaf->start);
-        memmove(&leaf->end[to], &leaf->end[from], tail * sizeof *leaf->end);
-        memmove(&leaf->va[to], &leaf->va[from], tail * sizeof *leaf->va);
-    }
+    if (from != to)
+        shift_plain(leaf, from, to);
     for (unsigned i = 0; i < add->count; i++) {
         leaf->start[at + i] = add->start[i];
         leaf->end[at + i] = add->end[i];
@@ -173,6 +193,25 @@ AVX512 static inline __m512i three32(const uint32_t *x)
     return _mm512_mask_set1_epi32(v, 4, (int)x[2]);
 }
 
+AVX512 static void leaf_insert_avx512(struct leaf *leaf, unsigned at, uint64_t start, uint64_t end, gpuvm_va va)
+{
+    const struct lanes l = {.shift = 1, .at = at, .kept = (UINT64_C(1) << at) - 1, .new = UINT64_C(1) << at};
+    splice64(leaf->start, &l, true, _mm512_set1_epi64((int64_t)start), _mm512_set1_epi64(-1));
+    splice64(leaf->end, &l, true, _mm512_set1_epi64((int64_t)end), _mm512_setzero_si512());
+    splice32(leaf->va, &l, true, _mm512_set1_epi32((int)va));
+    leaf->count++;
+}
+
+AVX512 static void leaf_erase_avx512(struct leaf *leaf, unsigned at)
+{
+    const struct lanes l = {.shift = -1, .at = at, .kept = (UINT64_C(1) << at) - 1};
+    const __m512i none = _mm512_setzero_si512();
+    splice64(leaf->start, &l, false, none, _mm512_set1_epi64(-1));
+    splice64(leaf->end, &l, false, none, none);
+    splice32(leaf->va, &l, false, none);
+    leaf->count--;
+}
+
 AVX512 __attribute__((always_inline)) static inline void splice(struct leaf *leaf, const struct lanes *l, bool grow,
                                                                 const struct splice *add)
 {
@@ -205,10 +244,13 @@ struct isa gpuvm__isa(enum isa_level most)
 {
 #if defined(__x86_64__)
     if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512f"))
-        return (struct isa){descend_avx512, leaf_count_avx512, inner_count_avx512, leaf_splice_avx512};
+        return (struct isa){descend_avx512,     leaf_count_avx512, inner_count_avx512,
+                            leaf_insert_avx512, leaf_erase_avx512, leaf_splice_avx512};
     if (most >= ISA_AVX2 && __builtin_cpu_supports("avx2"))
-        return (struct isa){descend_avx2, leaf_count_avx2, inner_count_avx2, leaf_splice_plain};
+        return (struct isa){descend_avx2,      leaf_count_avx2,  inner_count_avx2,
+                            leaf_insert_plain, leaf_erase_plain, leaf_splice_plain};
 #endif
     (void)most;
-    return (struct isa){descend_plain, leaf_count_plain, inner_count_plain, leaf_splice_plain};
+    return (struct isa){descend_plain,     leaf_count_plain, inner_count_plain,
+                        leaf_insert_plain, leaf_erase_plain, leaf_splice_plain};
 }

@@ -91,7 +91,9 @@ static int grow(struct gpuvm *vm)
         if (user)
             rs->user[at + i] = user + i * SEG_RECORDS * rs->user_size;
     }
-    rs->spare += records - (at ? 0 : rs->bump);
+    size_t ids = records - (at ? 0 : rs->bump);
+    rs->spare += ids;
+    rs->ids += ids;
     rs->segments += n;
     return 0;
 }
@@ -118,7 +120,9 @@ void gpuvm__records_trim(struct gpuvm *vm)
     for (at = keep; at < rs->segments; at += step(at))
         free_segments(vm, at);
     if (rs->segments > keep) {
-        rs->spare -= (rs->segments - keep) << SEG_SHIFT;
+        size_t ids = (rs->segments - keep) << SEG_SHIFT;
+        rs->spare -= ids;
+        rs->ids -= ids;
         rs->segments = keep;
     }
 }

@@ -26,14 +26,13 @@ struct record {
 };
 
 struct records {
-    size_t spare;           /* ids that can be had without allocating */
+    size_t spare, ids;      /* ids that can be had without allocating, and all that there is memory for */
     struct record **rec; /* [segments] */
     char **user;         /* [segments]; NULL without caller data */
     size_t segments, table; /* segments there, room in the two tables */
     size_t user_size;       /* rounded up to 8 */
     uint32_t bump;          /* ids from here on were never used */
     gpuvm_va freed;
-    size_t freed_count;
     uint32_t seq;
 };
 

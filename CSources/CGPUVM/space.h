@@ -10,11 +10,10 @@
 
 #include <string.h>
 
-/* Where a key falls: the leaf whose cell [lo, hi) has it, and how many of the leaf's starts are <= the key. */
+/* A leaf and the keys it owns, [lo, hi). */
 struct cell {
     struct leaf *leaf;
     uint64_t lo, hi;
-    unsigned at;
 };
 
 /* At most three entries that replace a run in a leaf. */
@@ -27,9 +26,11 @@ struct splice {
 
 /* What is done with the machine's widest vectors; see isa.c. */
 struct isa {
-    struct cell (*descend)(const struct gpuvm *vm, uint64_t key);
-    unsigned (*leaf_count)(const struct leaf *leaf, uint64_t key);
+    unsigned (*descend)(const struct gpuvm *vm, uint64_t key, struct cell *cell); /* returns leaf_count() there */
+    unsigned (*leaf_count)(const struct leaf *leaf, uint64_t key); /* starts <= key */
     unsigned (*inner_count)(const struct inner *inner, uint64_t key);
+    void (*leaf_insert)(struct leaf *leaf, unsigned at, uint64_t start, uint64_t end, gpuvm_va va);
+    void (*leaf_erase)(struct leaf *leaf, unsigned at);
     void (*leaf_splice)(struct leaf *leaf, unsigned at, unsigned remove, const struct splice *add);
 };
 
@@ -132,7 +133,6 @@ static inline gpuvm_va gpuvm__record_new(struct gpuvm *vm, uint64_t addr, uint64
     if (va) {
         r = gpuvm__record(vm, va);
         rs->freed = r->next;
-        rs->freed_count--;
     } else {
         va = rs->bump++;
         r = gpuvm__record(vm, va);
@@ -148,11 +148,8 @@ static inline void gpuvm__record_free(struct gpuvm *vm, gpuvm_va va)
     r->bo = REC_FREE;
     r->next = rs->freed;
     rs->freed = va;
-    rs->freed_count++;
-    rs->spare++;
-    if (rs->freed_count == rs->bump - GPUVM_VA_KERNEL - 1) { /* none left: begin anew, in order */
+    if (++rs->spare == rs->ids) { /* none left: begin anew, in order */
         rs->freed = GPUVM_VA_NONE;
-        rs->freed_count = 0;
         rs->bump = GPUVM_VA_KERNEL + 1;
     }
 }
@@ -223,15 +220,21 @@ static inline bool gpuvm__in_cell(const struct cell *c, uint64_t key)
     return key - c->lo < c->hi - c->lo;
 }
 
-/* The cell of a key, by the leaf used last when it has it. */
-static inline struct cell gpuvm__cell(const struct gpuvm *vm, uint64_t key)
+/* The starts <= key in the leaf of the key's cell. */
+static inline unsigned gpuvm__leaf_seek(const struct gpuvm *vm, const struct leaf *leaf, uint64_t key)
 {
-    if (!gpuvm__in_cell(&vm->recent, key))
-        return vm->isa.descend(vm, key);
-    struct cell c = vm->recent;
-    unsigned n = c.leaf->count;
-    c.at = n && c.leaf->end[n - 1] <= key ? n : vm->isa.leaf_count(c.leaf, key);
-    return c;
+    unsigned n = leaf->count;
+    return n && leaf->end[n - 1] <= key ? n : vm->isa.leaf_count(leaf, key);
+}
+
+/*
+ * Makes the cell of a key the one remembered, for what is about to change there; returns the starts <= key in its
+ * leaf. The cell stays in its place in memory: copies of what was just stored word by word would have to wait.
+ */
+static inline unsigned gpuvm__seek(struct gpuvm *vm, uint64_t key)
+{
+    return gpuvm__in_cell(&vm->recent, key) ? gpuvm__leaf_seek(vm, vm->recent.leaf, key)
+                                            : vm->isa.descend(vm, key, &vm->recent);
 }
 
 static inline const struct leaf *gpuvm__leaf_after(const struct leaf *leaf)
@@ -256,12 +259,22 @@ struct place {
     unsigned at;
 };
 
+/* The leaf of a key and the starts <= key there, for look-ups: nothing is remembered. */
+static inline struct place gpuvm__look(const struct gpuvm *vm, uint64_t key)
+{
+    if (gpuvm__in_cell(&vm->recent, key))
+        return (struct place){vm->recent.leaf, gpuvm__leaf_seek(vm, vm->recent.leaf, key)};
+    struct cell c;
+    unsigned at = vm->isa.descend(vm, key, &c);
+    return (struct place){c.leaf, at};
+}
+
 /* The lowest mapping of which the inclusive last address is >= key. */
 static inline struct place gpuvm__lower(const struct gpuvm *vm, uint64_t key)
 {
     if (key == KEY_NONE)
         return (struct place){0};
-    struct cell c = gpuvm__cell(vm, key);
+    struct place c = gpuvm__look(vm, key);
     const struct leaf *leaf = c.leaf;
     if (c.at) {
         if (leaf->end[c.at - 1] > key)
@@ -282,8 +295,8 @@ static inline struct place gpuvm__place_of(const struct gpuvm *vm, gpuvm_va va)
     struct record *r = gpuvm__known(vm, va);
     if (!r || (r->bo & REC_HELD))
         return (struct place){0};
-    struct cell c = gpuvm__cell(vm, r->addr);
-    return (struct place){c.leaf, c.at - 1};
+    struct place p = gpuvm__look(vm, r->addr);
+    return (struct place){p.leaf, p.at - 1};
 }
 
 static inline void gpuvm__fill(const struct gpuvm *vm, const struct leaf *leaf, unsigned at, struct gpuvm_mapping *out)

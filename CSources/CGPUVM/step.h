@@ -26,11 +26,12 @@ static inline void gpuvm__held_put(struct gpuvm *vm, uint32_t slot)
     vm->victims--;
 }
 
-static inline gpuvm_va gpuvm__piece(struct gpuvm *vm, const struct gpuvm_op *victim, uint64_t addr, uint64_t offset)
+__attribute__((always_inline)) static inline gpuvm_va gpuvm__piece(struct gpuvm *vm, gpuvm_va victim, uint64_t addr,
+                                                                   uint64_t offset, gpuvm_bo bo)
 {
-    gpuvm_va va = gpuvm__record_new(vm, addr, offset, victim->bo);
+    gpuvm_va va = gpuvm__record_new(vm, addr, offset, bo);
     if (vm->records.user_size)
-        memcpy(gpuvm__user(vm, va), gpuvm__user(vm, victim->va), vm->records.user_size);
+        memcpy(gpuvm__user(vm, va), gpuvm__user(vm, victim), vm->records.user_size);
     gpuvm__link(vm, va);
     return va;
 }
@@ -39,9 +40,9 @@ static inline gpuvm_va gpuvm__piece(struct gpuvm *vm, const struct gpuvm_op *vic
 __attribute__((always_inline)) static inline void gpuvm__step_cut(struct gpuvm *vm, struct gpuvm_op *op, bool hold)
 {
     if (op->prev_range)
-        op->prev = gpuvm__piece(vm, op, op->addr, op->offset);
+        op->prev = gpuvm__piece(vm, op->va, op->addr, op->offset, op->bo);
     if (op->next_range)
-        op->next = gpuvm__piece(vm, op, gpuvm_op_next_addr(op), gpuvm_op_next_offset(op));
+        op->next = gpuvm__piece(vm, op->va, gpuvm_op_next_addr(op), gpuvm_op_next_offset(op), op->bo);
     struct record *r = gpuvm__record(vm, op->va);
     gpuvm__unlink(vm, r);
     if (!hold) {

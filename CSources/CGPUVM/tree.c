@@ -372,44 +372,40 @@ void gpuvm__tree_drain(struct gpuvm *vm)
     }
 }
 
-void gpuvm__tree_insert_at(struct gpuvm *vm, struct cell c, uint64_t start, uint64_t end, gpuvm_va va)
+void gpuvm__tree_insert_at(struct gpuvm *vm, unsigned at, uint64_t start, uint64_t end, gpuvm_va va)
 {
-    while (c.leaf->count == LEAF_MAX) {
-        gpuvm__tree_make_room(vm, c.leaf, start, c.at, 0);
-        c = gpuvm__cell(vm, start);
+    while (vm->recent.leaf->count == LEAF_MAX) {
+        gpuvm__tree_make_room(vm, vm->recent.leaf, start, at, 0);
+        at = gpuvm__seek(vm, start);
     }
-    if (c.at == c.leaf->count) {
-        gpuvm__leaf_append(c.leaf, start, end, va);
-    } else {
-        struct splice s = {.start = {start}, .end = {end}, .va = {va}, .count = 1};
-        vm->isa.leaf_splice(c.leaf, c.at, 0, &s);
-    }
-    vm->recent = c;
+    struct leaf *leaf = vm->recent.leaf;
+    if (at == leaf->count)
+        gpuvm__leaf_append(leaf, start, end, va);
+    else
+        vm->isa.leaf_insert(leaf, at, start, end, va);
     vm->entries++;
     vm->version++;
 }
 
 void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
 {
-    gpuvm__tree_insert_at(vm, gpuvm__cell(vm, start), start, end, va);
+    gpuvm__tree_insert_at(vm, gpuvm__seek(vm, start), start, end, va);
 }
 
 void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start)
 {
-    struct cell c = gpuvm__cell(vm, start);
-    struct splice none = {0};
-    vm->isa.leaf_splice(c.leaf, c.at - 1, 1, &none);
-    vm->recent = c;
+    unsigned at = gpuvm__seek(vm, start);
+    struct leaf *leaf = vm->recent.leaf;
+    vm->isa.leaf_erase(leaf, at - 1);
     vm->entries--;
     vm->version++;
-    gpuvm__tree_settle(vm, c.leaf, start);
+    gpuvm__tree_settle(vm, leaf, start);
 }
 
 void gpuvm__tree_set(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
 {
-    struct cell c = gpuvm__cell(vm, start);
-    c.leaf->end[c.at - 1] = end;
-    c.leaf->va[c.at - 1] = va;
-    vm->recent = c;
+    unsigned at = gpuvm__seek(vm, start);
+    vm->recent.leaf->end[at - 1] = end;
+    vm->recent.leaf->va[at - 1] = va;
     vm->version++;
 }

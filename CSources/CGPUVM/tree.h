@@ -30,8 +30,8 @@ void gpuvm__tree_drain(struct gpuvm *vm);
 
 /* Inserts a range that overlaps nothing. Needs reserved nodes, or room that is known. */
 void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
-/* The same, with the start's cell. */
-void gpuvm__tree_insert_at(struct gpuvm *vm, struct cell c, uint64_t start, uint64_t end, gpuvm_va va);
+/* The same, after gpuvm__seek(vm, start) returned `at`. */
+void gpuvm__tree_insert_at(struct gpuvm *vm, unsigned at, uint64_t start, uint64_t end, gpuvm_va va);
 /* Removes the range that begins at `start`. */
 void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start);
 /* Gives the range that begins at `start` another end and id. */

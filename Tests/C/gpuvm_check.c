@@ -44,7 +44,8 @@ int main(void)
     check_space(vm);
 
     struct inner *root = vm->root;
-    struct cell c = vm->isa.descend(vm, 20005);
+    struct cell c;
+    vm->isa.descend(vm, 20005, &c);
     struct record *r = gpuvm__record(vm, c.leaf->va[3]);
     EQ(vm->height >= 1, 1);
     BREAK(c.leaf->start[3], c.leaf->start[4]);
@@ -77,7 +78,7 @@ int main(void)
     BREAK(vm->victims, 1);
     BREAK(vm->held[ops.op[7].undo].end, 0);
     BREAK(vm->records.freed, 0);
-    BREAK(vm->records.freed_count, 0);
+    BREAK(vm->records.ids, 0);
     BREAK(vm->records.spare, 0);
     BREAK(vm->leaf_pool.spare, vm->leaf_pool.spare + 1);
     BREAK(vm->inner_pool.total, 1);
