@@ -15,6 +15,7 @@
 #include <limits.h>
 
 enum { SPLIT_KEYS = 2, MADVISE_KEYS = 4 }; /* new starts that a request makes at most */
+enum { RECORDS_MOST = 5 };                 /* and new mappings */
 
 /* What one call of gpuvm_exec works on. */
 struct exec {
@@ -103,7 +104,7 @@ static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *l
 }
 
 /* A request over several leaves, leaf by leaf. */
-static int exec_long(const struct exec *x, const struct gpuvm_req *q)
+__attribute__((noinline)) static int exec_long(const struct exec *x, const struct gpuvm_req *q)
 {
     struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
@@ -132,7 +133,7 @@ static int exec_long(const struct exec *x, const struct gpuvm_req *q)
     return done;
 }
 
-static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va va)
+__attribute__((always_inline)) static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va va)
 {
     s->start[s->count] = start;
     s->end[s->count] = end;
@@ -140,7 +141,7 @@ static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va 
     s->count++;
 }
 
-/* What replaces the run [at, to) of a leaf: records and ops of it. Compiled with and without a list. */
+/* What replaces the run [at, to) of a leaf: records and ops of it. */
 __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *leaf,
                                                           unsigned at, unsigned to, struct gpuvm_ops *ops,
                                                           struct splice *s)
@@ -148,6 +149,7 @@ __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, cons
     uint64_t end = q->addr + q->range;
     struct rest rest = {0};
     cut(vm, q, leaf, at, to, ops, &rest);
+    s->count = 0;
     if (rest.prev)
         put(s, leaf->start[at], q->addr, rest.prev);
     if (q->kind == GPUVM_REQ_MAP)
@@ -157,11 +159,11 @@ __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, cons
 }
 
 /* Replaces the run [at, to) of the remembered cell's leaf. */
-static int exec_run(const struct exec *x, const struct gpuvm_req *q, unsigned at, unsigned to)
+__attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                          struct gpuvm_ops *ops, unsigned at, unsigned to)
 {
-    struct gpuvm *vm = x->vm;
     struct leaf *leaf = vm->recent.leaf;
-    int rc = room(vm, x->ops, to - at);
+    int rc = room(vm, ops, to - at);
     if (rc)
         return rc;
     if (to - at > 1 && vm->height >= WARM_HEIGHT) {
@@ -170,12 +172,9 @@ static int exec_run(const struct exec *x, const struct gpuvm_req *q, unsigned at
         for (unsigned i = at; i < to; i++)
             gpuvm__fetch_neighbours(vm, leaf->va[i]);
     }
-    struct splice s = {0};
+    struct splice s;
     uint64_t key = leaf->start[at < LEAF_MAX ? at : 0];
-    if (x->ops)
-        replace(vm, q, leaf, at, to, x->ops, &s);
-    else
-        replace(vm, q, leaf, at, to, NULL, &s);
+    replace(vm, q, leaf, at, to, ops, &s);
     if (to == at && !s.count)
         return 0;
     if (at == leaf->count)
@@ -203,8 +202,9 @@ static bool reaches_behind(const struct leaf *leaf, uint64_t end)
     return behind && behind->start[0] < end;
 }
 
-/* MAP and UNMAP. */
-static int exec_split(const struct exec *x, const struct gpuvm_req *q)
+/* MAP and UNMAP; `ops` is x->ops, known where this is inlined to be a list or none. */
+__attribute__((always_inline)) static inline int exec_split(const struct exec *x, const struct gpuvm_req *q,
+                                                            struct gpuvm_ops *ops)
 {
     struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
@@ -222,7 +222,7 @@ static int exec_split(const struct exec *x, const struct gpuvm_req *q)
             return exec_long(x, q);
         unsigned add = (unsigned)front + back + (q->kind == GPUVM_REQ_MAP);
         if (leaf->count - (to - at) + add <= LEAF_MAX)
-            return exec_run(x, q, at, to);
+            return exec_run(vm, q, ops, at, to);
         int rc = nodes(x, SPLIT_KEYS);
         if (rc)
             return rc;
@@ -230,8 +230,18 @@ static int exec_split(const struct exec *x, const struct gpuvm_req *q)
     }
 }
 
+__attribute__((noinline)) static int exec_silent(const struct exec *x, const struct gpuvm_req *q)
+{
+    return exec_split(x, q, NULL);
+}
+
+__attribute__((noinline)) static int exec_listed(const struct exec *x, const struct gpuvm_req *q)
+{
+    return exec_split(x, q, x->ops);
+}
+
 /* MADVISE: op by op. */
-static int exec_madvise(const struct exec *x, const struct gpuvm_req *q)
+__attribute__((noinline)) static int exec_madvise(const struct exec *x, const struct gpuvm_req *q)
 {
     struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
@@ -262,10 +272,17 @@ static int exec_madvise(const struct exec *x, const struct gpuvm_req *q)
     return done + 1;
 }
 
+static int exec_one(const struct exec *x, const struct gpuvm_req *q)
+{
+    if (q->kind == GPUVM_REQ_MADVISE)
+        return exec_madvise(x, q);
+    return x->ops ? exec_listed(x, q) : exec_silent(x, q);
+}
+
 /* Checks all requests and makes sure of what they need at most. */
 static int prepare(struct exec *x, const struct gpuvm_req *reqs, size_t n, size_t *failed)
 {
-    static const uint8_t records[] = {[GPUVM_REQ_MAP] = 3, [GPUVM_REQ_UNMAP] = 2, [GPUVM_REQ_MADVISE] = 5};
+    static const uint8_t records[] = {[GPUVM_REQ_MAP] = 3, [GPUVM_REQ_UNMAP] = 2, [GPUVM_REQ_MADVISE] = RECORDS_MOST};
     static const uint8_t keys[] = {[GPUVM_REQ_MAP] = SPLIT_KEYS, [GPUVM_REQ_UNMAP] = SPLIT_KEYS, [GPUVM_REQ_MADVISE] = MADVISE_KEYS};
     size_t need_records = 0, need_keys = 0;
     for (size_t i = 0; i < n; i++) {
@@ -278,10 +295,8 @@ static int prepare(struct exec *x, const struct gpuvm_req *reqs, size_t n, size_
         need_keys += keys[reqs[i].kind];
     }
     int rc = gpuvm__records_reserve(x->vm, need_records);
-    if (rc || n == 1)
-        return rc;
     x->reserved = true;
-    return gpuvm__tree_reserve(x->vm, need_keys);
+    return rc ? rc : gpuvm__tree_reserve(x->vm, need_keys);
 }
 
 /* Gives back what a batch reserved and did not use. */
@@ -292,31 +307,46 @@ static void trim(struct gpuvm *vm)
     gpuvm__pool_trim(vm, &vm->inner_pool);
 }
 
-int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
+static int exec_batch(struct exec *x, const struct gpuvm_req *reqs, size_t n, size_t *failed)
 {
-    struct exec x = {.vm = vm, .ops = ops};
-    size_t unused, from = ops ? ops->count : 0, done = 0;
-    failed = failed ? failed : &unused;
-    *failed = 0;
-    if (ops && (ops->applied ? ops->applied != vm : ops->count))
-        return -EINVAL;
-    int rc = prepare(&x, reqs, n, failed);
+    size_t done = 0;
+    int rc = prepare(x, reqs, n, failed);
     for (size_t i = 0; rc >= 0 && i < n; i++) {
-        if (x.reserved && i % WARM_MOST == 0)
-            gpuvm__warm(vm, reqs + i, n - i);
-        rc = reqs[i].kind == GPUVM_REQ_MADVISE ? exec_madvise(&x, &reqs[i]) : exec_split(&x, &reqs[i]);
+        if (i % WARM_MOST == 0)
+            gpuvm__warm(x->vm, reqs + i, n - i);
+        rc = exec_one(x, &reqs[i]);
         if (rc < 0)
             *failed = i;
         else
             done += (size_t)rc;
     }
+    return rc < 0 ? rc : done > INT_MAX ? INT_MAX : (int)done;
+}
+
+/* A single request needs no batch's care: it asks for nodes only where a leaf is full. */
+static inline int exec_single(const struct exec *x, const struct gpuvm_req *q)
+{
+    int rc = q->range ? gpuvm__req_check(x->vm, q) : -EINVAL;
+    rc = rc ? rc : gpuvm__records_reserve(x->vm, RECORDS_MOST);
+    return rc ? rc : exec_one(x, q);
+}
+
+int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
+{
+    struct exec x = {.vm = vm, .ops = ops};
+    size_t unused, from = ops ? ops->count : 0;
+    failed = failed ? failed : &unused;
+    *failed = 0;
+    if (ops && (ops->applied ? ops->applied != vm : ops->count))
+        return -EINVAL;
+    int rc = n == 1 ? exec_single(&x, reqs) : exec_batch(&x, reqs, n, failed);
     if (ops && ops->count)
         ops->applied = vm;
     if (rc < 0 && ops)
         gpuvm_ops_revert(vm, ops, from);
-    if (x.reserved)
+    if (n != 1)
         trim(vm);
-    return rc < 0 ? rc : done > INT_MAX ? INT_MAX : (int)done;
+    return rc;
 }
 
 int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, uint64_t offset, gpuvm_va *out)
@@ -349,14 +379,14 @@ int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, u
 
 int gpuvm_remove(struct gpuvm *vm, gpuvm_va va)
 {
-    const struct record *r = gpuvm__known(vm, va);
+    struct record *r = gpuvm__known(vm, va);
     if (!r || (r->bo & REC_HELD))
         return -ENOENT;
     if (va == GPUVM_VA_KERNEL)
         return -EPERM;
     uint64_t addr = r->addr;
     gpuvm__unlink(vm, r);
-    gpuvm__record_free(vm, va);
+    gpuvm__record_free(vm, va, r);
     gpuvm__tree_remove(vm, addr);
     return 0;
 }

@@ -129,8 +129,9 @@ static void release(struct gpuvm *vm, const struct gpuvm_op *op, struct record *
 
 static void undo_new(struct gpuvm *vm, gpuvm_va va)
 {
-    gpuvm__unlink(vm, gpuvm__record(vm, va));
-    gpuvm__record_free(vm, va);
+    struct record *r = gpuvm__record(vm, va);
+    gpuvm__unlink(vm, r);
+    gpuvm__record_free(vm, va, r);
 }
 
 static void undo_cut(struct gpuvm *vm, struct gpuvm_op *op)
@@ -177,8 +178,9 @@ void gpuvm_ops_commit(struct gpuvm *vm, struct gpuvm_ops *ops)
         const struct gpuvm_op *op = &ops->op[i];
         if (op->kind != GPUVM_OP_UNMAP && op->kind != GPUVM_OP_REMAP)
             continue;
-        release(vm, op, gpuvm__record(vm, op->va));
-        gpuvm__record_free(vm, op->va);
+        struct record *r = gpuvm__record(vm, op->va);
+        release(vm, op, r);
+        gpuvm__record_free(vm, op->va, r);
     }
     ops->count = 0;
     ops->applied = NULL;

@@ -123,8 +123,9 @@ static inline int gpuvm__records_reserve(struct gpuvm *vm, size_t n)
     return vm->records.spare >= n ? 0 : gpuvm__records_grow(vm, n);
 }
 
-/* Takes a reserved id. Its user data is not set. */
-static inline gpuvm_va gpuvm__record_new(struct gpuvm *vm, uint64_t addr, uint64_t offset, gpuvm_bo bo)
+/* Takes a reserved id for a mapping and appends it to the list of its pair. Its user data is not set. */
+__attribute__((always_inline)) static inline gpuvm_va gpuvm__record_new(struct gpuvm *vm, uint64_t addr,
+                                                                        uint64_t offset, gpuvm_bo bo)
 {
     struct records *rs = &vm->records;
     gpuvm_va va = rs->freed;
@@ -137,14 +138,28 @@ static inline gpuvm_va gpuvm__record_new(struct gpuvm *vm, uint64_t addr, uint64
         va = rs->bump++;
         r = gpuvm__record(vm, va);
     }
-    *r = (struct record){.addr = addr, .offset = offset, .bo = bo, .seq = ++rs->seq};
+    r->addr = addr;
+    r->offset = offset;
+    r->bo = bo;
+    r->seq = ++rs->seq;
+    r->next = GPUVM_VA_NONE;
+    if (bo == GPUVM_BO_NONE)
+        return va;
+    struct pair *p = &vm->pairs[bo];
+    gpuvm_va last = p->tail;
+    r->prev = last;
+    if (last)
+        gpuvm__record(vm, last)->next = va;
+    else
+        p->head = va;
+    p->tail = va;
+    p->count++;
     return va;
 }
 
-static inline void gpuvm__record_free(struct gpuvm *vm, gpuvm_va va)
+static inline void gpuvm__record_free(struct gpuvm *vm, gpuvm_va va, struct record *r)
 {
     struct records *rs = &vm->records;
-    struct record *r = gpuvm__record(vm, va);
     r->bo = REC_FREE;
     r->next = rs->freed;
     rs->freed = va;
@@ -157,23 +172,6 @@ static inline void gpuvm__record_free(struct gpuvm *vm, gpuvm_va va)
 static inline bool gpuvm__pair_known(const struct gpuvm *vm, gpuvm_bo bo)
 {
     return bo < vm->pairs_bump && vm->pairs[bo].used;
-}
-
-/* Appends to the list of the record's pair. */
-static inline void gpuvm__link(struct gpuvm *vm, gpuvm_va va)
-{
-    struct record *r = gpuvm__record(vm, va);
-    if (r->bo == GPUVM_BO_NONE)
-        return;
-    struct pair *p = &vm->pairs[r->bo];
-    r->prev = p->tail;
-    r->next = GPUVM_VA_NONE;
-    if (p->tail)
-        gpuvm__record(vm, p->tail)->next = va;
-    else
-        p->head = va;
-    p->tail = va;
-    p->count++;
 }
 
 /* Takes a record off its list and leaves its own links as they are. */

@@ -32,7 +32,6 @@ __attribute__((always_inline)) static inline gpuvm_va gpuvm__piece(struct gpuvm 
     gpuvm_va va = gpuvm__record_new(vm, addr, offset, bo);
     if (vm->records.user_size)
         memcpy(gpuvm__user(vm, va), gpuvm__user(vm, victim), vm->records.user_size);
-    gpuvm__link(vm, va);
     return va;
 }
 
@@ -46,7 +45,7 @@ __attribute__((always_inline)) static inline void gpuvm__step_cut(struct gpuvm *
     struct record *r = gpuvm__record(vm, op->va);
     gpuvm__unlink(vm, r);
     if (!hold) {
-        gpuvm__record_free(vm, op->va);
+        gpuvm__record_free(vm, op->va, r);
         return;
     }
     op->undo = gpuvm__held_take(vm);
@@ -63,7 +62,6 @@ __attribute__((always_inline)) static inline void gpuvm__step_map(struct gpuvm *
     op->va = gpuvm__record_new(vm, op->addr, op->offset, op->bo);
     if (vm->records.user_size)
         memset(gpuvm__user(vm, op->va), 0, vm->records.user_size);
-    gpuvm__link(vm, op->va);
 }
 
 /* One op on records and map together. Needs reserved records, nodes and, to hold, a slot. */
