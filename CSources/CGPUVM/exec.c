@@ -39,6 +39,12 @@ static inline int room(struct gpuvm *vm, struct gpuvm_ops *ops, size_t cuts)
     return rc ? rc : gpuvm__held_reserve(vm, cuts);
 }
 
+/* Where the next op is written: into the list, or nowhere to stay. */
+__attribute__((always_inline)) static inline struct gpuvm_op *slot(struct gpuvm_ops *ops, struct gpuvm_op *none)
+{
+    return ops ? &ops->op[ops->count++] : none;
+}
+
 /* What is left of a run of victims. */
 struct rest {
     gpuvm_va prev, next;
@@ -50,28 +56,25 @@ __attribute__((always_inline)) static inline void cut(struct gpuvm *vm, const st
                        struct gpuvm_ops *ops, struct rest *rest)
 {
     for (unsigned i = at; i < to; i++) {
-        struct gpuvm_op op;
-        gpuvm__cut(q, leaf->start[i], leaf->end[i], leaf->va[i], gpuvm__record(vm, leaf->va[i]), &op);
-        gpuvm__step_cut(vm, &op, ops);
-        if (op.prev_range)
-            rest->prev = op.prev;
-        if (op.next_range) {
-            rest->next = op.next;
+        struct gpuvm_op none, *op = slot(ops, &none);
+        gpuvm__cut(q, leaf->start[i], leaf->end[i], leaf->va[i], gpuvm__record(vm, leaf->va[i]), op);
+        gpuvm__step_cut(vm, op, ops);
+        if (op->prev_range)
+            rest->prev = op->prev;
+        if (op->next_range) {
+            rest->next = op->next;
             rest->next_end = leaf->end[i];
         }
-        if (ops)
-            ops->op[ops->count++] = op;
     }
 }
 
 __attribute__((always_inline)) static inline gpuvm_va map(struct gpuvm *vm, const struct gpuvm_req *q,
                                                           struct gpuvm_ops *ops)
 {
-    struct gpuvm_op op = gpuvm__map_op(q);
-    gpuvm__step_map(vm, &op);
-    if (ops)
-        ops->op[ops->count++] = op;
-    return op.va;
+    struct gpuvm_op none, *op = slot(ops, &none);
+    gpuvm__map_op(q, op);
+    gpuvm__step_map(vm, op);
+    return op->va;
 }
 
 /* The end of the run that begins at `at`. */

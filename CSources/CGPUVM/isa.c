@@ -144,38 +144,49 @@ struct lanes {
     uint64_t kept, new;
 };
 
+/* Line i of the result: `v` is that line of the array, `beside` the one that is shifted into it. */
+AVX512 __attribute__((always_inline)) static inline __m512i line64(const struct lanes *l, int i, __m512i v,
+                                                                   __m512i source, __m512i beside, __m512i values)
+{
+    __m512i line = _mm512_permutex2var_epi64(v, source, beside);
+    line = _mm512_mask_mov_epi64(line, (__mmask8)(l->kept >> 8 * i), v);
+    return _mm512_mask_mov_epi64(line, (__mmask8)(l->new >> 8 * i), values);
+}
+
 AVX512 __attribute__((always_inline)) static inline void splice64(uint64_t *array, const struct lanes *l, bool grow,
                                                                   __m512i values, __m512i beyond)
 {
     const __m512i lane = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i v[4] = {_mm512_load_si512(array), _mm512_load_si512(array + 8), _mm512_load_si512(array + 16),
-                          _mm512_load_si512(array + 24)};
+    const __m512i a = _mm512_load_si512(array), b = _mm512_load_si512(array + 8),
+                  c = _mm512_load_si512(array + 16), d = _mm512_load_si512(array + 24);
     __m512i source = _mm512_sub_epi64(lane, _mm512_set1_epi64(l->shift));
     source = _mm512_and_si512(source, _mm512_set1_epi64(15));
     values = _mm512_permutexvar_epi64(_mm512_sub_epi64(lane, _mm512_set1_epi64(l->at)), values);
-    for (int i = 0; i < 4; i++) {
-        __m512i beside = grow ? (i ? v[i - 1] : beyond) : (i < 3 ? v[i + 1] : beyond);
-        __m512i line = _mm512_permutex2var_epi64(v[i], source, beside);
-        line = _mm512_mask_mov_epi64(line, (__mmask8)(l->kept >> 8 * i), v[i]);
-        line = _mm512_mask_mov_epi64(line, (__mmask8)(l->new >> 8 * i), values);
-        _mm512_store_si512(array + 8 * i, line);
-    }
+    _mm512_store_si512(array, line64(l, 0, a, source, grow ? beyond : b, values));
+    _mm512_store_si512(array + 8, line64(l, 1, b, source, grow ? a : c, values));
+    _mm512_store_si512(array + 16, line64(l, 2, c, source, grow ? b : d, values));
+    _mm512_store_si512(array + 24, line64(l, 3, d, source, grow ? c : beyond, values));
 }
 
+AVX512 __attribute__((always_inline)) static inline __m512i line32(const struct lanes *l, int i, __m512i v,
+                                                                   __m512i source, __m512i beside, __m512i values)
+{
+    __m512i line = _mm512_permutex2var_epi32(v, source, beside);
+    line = _mm512_mask_mov_epi32(line, (__mmask16)(l->kept >> 16 * i), v);
+    return _mm512_mask_mov_epi32(line, (__mmask16)(l->new >> 16 * i), values);
+}
+
+/* Lanes from beyond the array are some of the array: no one reads them. */
 AVX512 __attribute__((always_inline)) static inline void splice32(uint32_t *array, const struct lanes *l, bool grow,
                                                                   __m512i values)
 {
     const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const __m512i v[2] = {_mm512_load_si512(array), _mm512_load_si512(array + 16)};
+    const __m512i a = _mm512_load_si512(array), b = _mm512_load_si512(array + 16);
     __m512i source = _mm512_sub_epi32(lane, _mm512_set1_epi32(l->shift));
     source = _mm512_and_si512(source, _mm512_set1_epi32(31));
     values = _mm512_permutexvar_epi32(_mm512_sub_epi32(lane, _mm512_set1_epi32((int)l->at)), values);
-    for (int i = 0; i < 2; i++) {
-        __m512i line = _mm512_permutex2var_epi32(v[i], source, grow ? v[0] : v[1]);
-        line = _mm512_mask_mov_epi32(line, (__mmask16)(l->kept >> 16 * i), v[i]);
-        line = _mm512_mask_mov_epi32(line, (__mmask16)(l->new >> 16 * i), values);
-        _mm512_store_si512(array + 16 * i, line);
-    }
+    _mm512_store_si512(array, line32(l, 0, a, source, grow ? a : b, values));
+    _mm512_store_si512(array + 16, line32(l, 1, b, source, grow ? a : b, values));
 }
 
 /* Broadcasts, because a vector load of what was just stored word by word would wait. */

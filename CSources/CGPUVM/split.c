@@ -30,7 +30,7 @@ int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm
         return 0;
     int rc = gpuvm__ops_room(ops, 1);
     if (!rc)
-        ops->op[ops->count++] = gpuvm__map_op(q);
+        gpuvm__map_op(q, &ops->op[ops->count++]);
     return rc;
 }
 
@@ -59,8 +59,7 @@ static int append(const struct gpuvm *vm, enum gpuvm_op_kind kind, struct place 
         return rc;
     struct gpuvm_mapping m;
     gpuvm__fill(vm, p.leaf, p.at, &m);
-    ops->op[ops->count++] = (struct gpuvm_op){
-        .addr = m.addr, .range = m.range, .offset = m.offset, .bo = m.bo, .va = m.va, .kind = (uint8_t)kind};
+    gpuvm__op_set(&ops->op[ops->count++], kind, m.addr, m.range, m.offset, m.bo, m.va);
     return 0;
 }
 

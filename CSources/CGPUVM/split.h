@@ -9,6 +9,25 @@
 
 #include <errno.h>
 
+/* Writes an op field by field, from scalars: a copy of one made elsewhere would wait for its stores. */
+__attribute__((always_inline)) static inline void gpuvm__op_set(struct gpuvm_op *op, enum gpuvm_op_kind kind,
+                                                                uint64_t addr, uint64_t range, uint64_t offset,
+                                                                gpuvm_bo bo, gpuvm_va va)
+{
+    op->addr = addr;
+    op->range = range;
+    op->offset = offset;
+    op->prev_range = 0;
+    op->next_range = 0;
+    op->bo = bo;
+    op->va = va;
+    op->prev = GPUVM_VA_NONE;
+    op->next = GPUVM_VA_NONE;
+    op->kind = (uint8_t)kind;
+    op->keep = false;
+    op->undo = 0;
+}
+
 /* The op for a mapping [start, end) that the request cuts. */
 __attribute__((always_inline)) static inline void gpuvm__cut(const struct gpuvm_req *q, uint64_t start, uint64_t end, gpuvm_va va,
                               const struct record *r, struct gpuvm_op *op)
@@ -17,24 +36,17 @@ __attribute__((always_inline)) static inline void gpuvm__cut(const struct gpuvm_
     uint64_t prev = start < q->addr ? q->addr - start : 0;
     uint64_t next = end > last ? end - last : 0;
     bool straight = r->bo == q->bo && r->offset + (q->addr - start) == q->offset;
-    *op = (struct gpuvm_op){
-        .addr = start,
-        .range = end - start,
-        .offset = r->offset,
-        .prev_range = prev,
-        .next_range = next,
-        .bo = r->bo,
-        .va = va,
-        .kind = prev | next ? GPUVM_OP_REMAP : GPUVM_OP_UNMAP,
-        .keep = straight && q->kind == GPUVM_REQ_MAP && r->bo != GPUVM_BO_NONE,
-    };
+    bool keep = straight && q->kind == GPUVM_REQ_MAP && r->bo != GPUVM_BO_NONE;
+    gpuvm__op_set(op, prev | next ? GPUVM_OP_REMAP : GPUVM_OP_UNMAP, start, end - start, r->offset, r->bo, va);
+    op->prev_range = prev;
+    op->next_range = next;
+    op->keep = keep;
 }
 
 /* The op that maps what was asked for. */
-static inline struct gpuvm_op gpuvm__map_op(const struct gpuvm_req *q)
+__attribute__((always_inline)) static inline void gpuvm__map_op(const struct gpuvm_req *q, struct gpuvm_op *op)
 {
-    return (struct gpuvm_op){
-        .addr = q->addr, .range = q->range, .offset = q->offset, .bo = q->bo, .kind = GPUVM_OP_MAP};
+    gpuvm__op_set(op, GPUVM_OP_MAP, q->addr, q->range, q->offset, q->bo, GPUVM_VA_NONE);
 }
 
 enum { CUT_MAX = 2 };
@@ -60,7 +72,7 @@ static inline unsigned gpuvm__cuts(const struct gpuvm_req *q, uint64_t start, ui
     *whole = hole == q->addr && range == q->range;
     if (*whole)
         return 1;
-    op[1] = (struct gpuvm_op){.addr = hole, .range = range, .kind = GPUVM_OP_MAP};
+    gpuvm__op_set(&op[1], GPUVM_OP_MAP, hole, range, 0, GPUVM_BO_NONE, GPUVM_VA_NONE);
     return 2;
 }
 
