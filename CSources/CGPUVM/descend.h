@@ -1,8 +1,9 @@
 /*
- * The descent from the root to the cell of a key, written once and compiled for each variant: DESCEND names the
- * function, TARGET is its attribute, COUNT64 and COUNT32 count the keys <= key in an inner node and in a leaf.
+ * The descent from the root to the cell of a key, written once and compiled for each variant. VARIANT() makes its
+ * functions' names, TARGET is their attribute, COUNT64 and COUNT32 count the keys <= key in an inner node and in a
+ * leaf. look_… is the same without the bounds, which only changes need.
  */
-TARGET static unsigned DESCEND(const struct gpuvm *vm, uint64_t key, struct cell *cell)
+TARGET __attribute__((always_inline)) static inline unsigned VARIANT(walk)(const struct gpuvm *vm, uint64_t key, struct cell *cell)
 {
     uint64_t lo = 0, hi = KEY_NONE;
     const void *node = vm->root;
@@ -21,7 +22,19 @@ TARGET static unsigned DESCEND(const struct gpuvm *vm, uint64_t key, struct cell
     cell->hi = hi;
     return COUNT32(leaf->start, key);
 }
-#undef DESCEND
+
+TARGET static unsigned VARIANT(descend)(const struct gpuvm *vm, uint64_t key, struct cell *cell)
+{
+    return VARIANT(walk)(vm, key, cell);
+}
+
+TARGET static struct place VARIANT(look)(const struct gpuvm *vm, uint64_t key)
+{
+    struct cell c;
+    unsigned at = VARIANT(walk)(vm, key, &c);
+    return (struct place){c.leaf, at};
+}
+#undef VARIANT
 #undef TARGET
 #undef COUNT64
 #undef COUNT32

@@ -12,7 +12,7 @@
 #define COUNT64(keys, key) gpuvm__count_le(keys, INNER_MAX, key)
 #define COUNT32(keys, key) gpuvm__count_le(keys, LEAF_MAX, key)
 #define TARGET
-#define DESCEND descend_plain
+#define VARIANT(name) name##_plain
 #include "descend.h"
 
 static unsigned leaf_count_plain(const struct leaf *leaf, uint64_t key)
@@ -68,9 +68,13 @@ static void leaf_splice_plain(struct leaf *leaf, unsigned at, unsigned remove, c
 
 #define AVX2 __attribute__((target("avx2,popcnt")))
 
-/* There is no unsigned 64-bit compare: flip the sign bits. */
-AVX2 static inline unsigned count_avx2(const uint64_t *keys, unsigned size, uint64_t key)
+/* Halves down to lines enough to fill the vector units. There is no unsigned 64-bit compare: flip the sign bits. */
+AVX2 __attribute__((always_inline)) static inline unsigned count_avx2(const uint64_t *keys, unsigned size, uint64_t key)
 {
+    unsigned at = 0;
+    for (; size > 16; size /= 2)
+        at += keys[at + size / 2 - 1] <= key ? size / 2 : 0;
+    keys += at;
     const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
     const __m256i k = _mm256_xor_si256(_mm256_set1_epi64x((int64_t)key), sign);
     __m256i more = _mm256_setzero_si256();
@@ -79,13 +83,13 @@ AVX2 static inline unsigned count_avx2(const uint64_t *keys, unsigned size, uint
         more = _mm256_sub_epi64(more, _mm256_cmpgt_epi64(v, k));
     }
     __m128i sum = _mm_add_epi64(_mm256_castsi256_si128(more), _mm256_extracti128_si256(more, 1));
-    return size - (unsigned)(_mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1));
+    return at + size - (unsigned)(_mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1));
 }
 
 #define COUNT64(keys, key) count_avx2(keys, INNER_MAX, key)
 #define COUNT32(keys, key) count_avx2(keys, LEAF_MAX, key)
 #define TARGET AVX2
-#define DESCEND descend_avx2
+#define VARIANT(name) name##_avx2
 #include "descend.h"
 
 AVX2 static unsigned leaf_count_avx2(const struct leaf *leaf, uint64_t key)
@@ -120,7 +124,7 @@ AVX512 static inline unsigned count64_avx512(const uint64_t *keys, uint64_t key)
 #define COUNT64(keys, key) count64_avx512(keys, key)
 #define COUNT32(keys, key) count32_avx512(keys, key)
 #define TARGET AVX512
-#define DESCEND descend_avx512
+#define VARIANT(name) name##_avx512
 #include "descend.h"
 
 AVX512 static unsigned leaf_count_avx512(const struct leaf *leaf, uint64_t key)
@@ -255,13 +259,13 @@ struct isa gpuvm__isa(enum isa_level most)
 {
 #if defined(__x86_64__)
     if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512f"))
-        return (struct isa){descend_avx512,     leaf_count_avx512, inner_count_avx512,
+        return (struct isa){descend_avx512,    look_avx512,       leaf_count_avx512, inner_count_avx512,
                             leaf_insert_avx512, leaf_erase_avx512, leaf_splice_avx512};
     if (most >= ISA_AVX2 && __builtin_cpu_supports("avx2"))
-        return (struct isa){descend_avx2,      leaf_count_avx2,  inner_count_avx2,
+        return (struct isa){descend_avx2,     look_avx2,        leaf_count_avx2,  inner_count_avx2,
                             leaf_insert_plain, leaf_erase_plain, leaf_splice_plain};
 #endif
     (void)most;
-    return (struct isa){descend_plain,     leaf_count_plain, inner_count_plain,
+    return (struct isa){descend_plain,    look_plain,       leaf_count_plain, inner_count_plain,
                         leaf_insert_plain, leaf_erase_plain, leaf_splice_plain};
 }

@@ -16,6 +16,12 @@ struct cell {
     uint64_t lo, hi;
 };
 
+/* A place in a leaf. */
+struct place {
+    const struct leaf *leaf; /* NULL: none */
+    unsigned at;
+};
+
 /* At most three entries that replace a run in a leaf. */
 enum { SPLICE_MAX = 3 };
 struct splice {
@@ -27,6 +33,7 @@ struct splice {
 /* What is done with the machine's widest vectors; see isa.c. */
 struct isa {
     unsigned (*descend)(const struct gpuvm *vm, uint64_t key, struct cell *cell); /* returns leaf_count() there */
+    struct place (*look)(const struct gpuvm *vm, uint64_t key); /* the same for look-ups */
     unsigned (*leaf_count)(const struct leaf *leaf, uint64_t key); /* starts <= key */
     unsigned (*inner_count)(const struct inner *inner, uint64_t key);
     void (*leaf_insert)(struct leaf *leaf, unsigned at, uint64_t start, uint64_t end, gpuvm_va va);
@@ -251,20 +258,12 @@ static inline const struct leaf *gpuvm__leaf_before(const struct leaf *leaf)
     return leaf;
 }
 
-/* A mapping in the tree. */
-struct place {
-    const struct leaf *leaf; /* NULL: none */
-    unsigned at;
-};
-
 /* The leaf of a key and the starts <= key there, for look-ups: nothing is remembered. */
 static inline struct place gpuvm__look(const struct gpuvm *vm, uint64_t key)
 {
     if (gpuvm__in_cell(&vm->recent, key))
         return (struct place){vm->recent.leaf, gpuvm__leaf_seek(vm, vm->recent.leaf, key)};
-    struct cell c;
-    unsigned at = vm->isa.descend(vm, key, &c);
-    return (struct place){c.leaf, at};
+    return vm->isa.look(vm, key);
 }
 
 /* The lowest mapping of which the inclusive last address is >= key. */

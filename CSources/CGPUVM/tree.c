@@ -372,21 +372,6 @@ void gpuvm__tree_drain(struct gpuvm *vm)
     }
 }
 
-void gpuvm__tree_insert_at(struct gpuvm *vm, unsigned at, uint64_t start, uint64_t end, gpuvm_va va)
-{
-    while (vm->recent.leaf->count == LEAF_MAX) {
-        gpuvm__tree_make_room(vm, vm->recent.leaf, start, at, 0);
-        at = gpuvm__seek(vm, start);
-    }
-    struct leaf *leaf = vm->recent.leaf;
-    if (at == leaf->count)
-        gpuvm__leaf_append(leaf, start, end, va);
-    else
-        vm->isa.leaf_insert(leaf, at, start, end, va);
-    vm->entries++;
-    vm->version++;
-}
-
 void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
 {
     gpuvm__tree_insert_at(vm, gpuvm__seek(vm, start), start, end, va);

@@ -28,13 +28,28 @@ void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key);
 /* Joins the leaves noted, once no victim is held. */
 void gpuvm__tree_drain(struct gpuvm *vm);
 
-/* Inserts a range that overlaps nothing. Needs reserved nodes, or room that is known. */
-void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
-/* The same, after gpuvm__seek(vm, start) returned `at`. */
-void gpuvm__tree_insert_at(struct gpuvm *vm, unsigned at, uint64_t start, uint64_t end, gpuvm_va va);
 /* Removes the range that begins at `start`. */
 void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start);
 /* Gives the range that begins at `start` another end and id. */
 void gpuvm__tree_set(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
+
+/* Inserts a range that overlaps nothing, after gpuvm__seek(vm, start) returned `at`. Needs reserved nodes, or room. */
+static inline void gpuvm__tree_insert_at(struct gpuvm *vm, unsigned at, uint64_t start, uint64_t end, gpuvm_va va)
+{
+    while (vm->recent.leaf->count == LEAF_MAX) {
+        gpuvm__tree_make_room(vm, vm->recent.leaf, start, at, 0);
+        at = gpuvm__seek(vm, start);
+    }
+    struct leaf *leaf = vm->recent.leaf;
+    if (at == leaf->count)
+        gpuvm__leaf_append(leaf, start, end, va);
+    else
+        vm->isa.leaf_insert(leaf, at, start, end, va);
+    vm->entries++;
+    vm->version++;
+}
+
+/* The same from the start alone. */
+void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
 
 #endif
