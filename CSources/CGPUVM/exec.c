@@ -17,17 +17,10 @@
 enum { SPLIT_KEYS = 2, MADVISE_KEYS = 4 }; /* new starts that a request makes at most */
 enum { RECORDS_MOST = 5 };                 /* and new mappings */
 
-/* What one call of gpuvm_exec works on. */
-struct exec {
-    struct gpuvm *vm;
-    struct gpuvm_ops *ops; /* NULL: no ops wanted */
-    bool reserved;         /* the nodes for all requests are there */
-};
-
-/* Nodes for `keys` new starts: a batch has them, a single request asks for them when it finds that it needs any. */
-static int nodes(const struct exec *x, size_t keys)
+/* Nodes for `keys` new starts: a batch has reserved them, a single request asks when it finds that it needs any. */
+static int nodes(struct gpuvm *vm, bool reserved, size_t keys)
 {
-    return x->reserved ? 0 : gpuvm__tree_reserve(x->vm, keys);
+    return reserved ? 0 : gpuvm__tree_reserve(vm, keys);
 }
 
 /* Room for the ops of `cuts` victims and a map, and for holding the victims. */
@@ -107,28 +100,28 @@ static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *l
 }
 
 /* A request over several leaves, leaf by leaf. */
-__attribute__((noinline)) static int exec_long(const struct exec *x, const struct gpuvm_req *q)
+__attribute__((noinline)) static int exec_long(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                struct gpuvm_ops *ops, bool reserved)
 {
-    struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
     struct rest rest = {0};
-    int done = 0, rc = nodes(x, SPLIT_KEYS);
+    int done = 0, rc = nodes(vm, reserved, SPLIT_KEYS);
     for (uint64_t cursor = q->addr; !rc;) {
         struct place p = gpuvm__lower(vm, cursor);
         if (!p.leaf || p.leaf->start[p.at] >= end)
             break;
         unsigned to = run_end(p.leaf, p.at, end);
-        rc = room(vm, x->ops, to - p.at);
+        rc = room(vm, ops, to - p.at);
         if (rc)
             break;
         cursor = p.leaf->end[to - 1];
-        take_out(vm, q, (struct leaf *)(uintptr_t)p.leaf, p.at, to, x->ops, &rest);
+        take_out(vm, q, (struct leaf *)(uintptr_t)p.leaf, p.at, to, ops, &rest);
         done += (int)(to - p.at);
     }
     if (rc)
         return rc;
     if (q->kind == GPUVM_REQ_MAP) {
-        gpuvm__tree_insert(vm, q->addr, end, map(vm, q, x->ops));
+        gpuvm__tree_insert(vm, q->addr, end, map(vm, q, ops));
         done++;
     }
     if (rest.next)
@@ -176,7 +169,6 @@ __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, cons
             gpuvm__fetch_neighbours(vm, leaf->va[i]);
     }
     struct splice s;
-    uint64_t key = leaf->start[at < LEAF_MAX ? at : 0];
     replace(vm, q, leaf, at, to, ops, &s);
     if (to == at && !s.count)
         return 0;
@@ -188,7 +180,7 @@ __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, cons
     vm->entries -= to - at;
     vm->version++;
     if (s.count < to - at)
-        gpuvm__tree_settle(vm, leaf, key);
+        gpuvm__tree_settle(vm, leaf, q->addr);
     return (int)(to - at) + (q->kind == GPUVM_REQ_MAP);
 }
 
@@ -205,56 +197,67 @@ static bool reaches_behind(const struct leaf *leaf, uint64_t end)
     return behind && behind->start[0] < end;
 }
 
-/* MAP and UNMAP; `ops` is x->ops, known where this is inlined to be a list or none. */
-__attribute__((always_inline)) static inline int exec_split(const struct exec *x, const struct gpuvm_req *q,
-                                                            struct gpuvm_ops *ops)
+/* The run [at, to), or what is left of it, reaches from the leaf's cell, which ends at `hi`, into the next one. */
+static bool leaves_cell(const struct leaf *leaf, unsigned at, unsigned to, uint64_t end, uint64_t hi)
 {
-    struct gpuvm *vm = x->vm;
+    return (to > at && leaf->end[to - 1] > end) || (to == leaf->count && end > hi && reaches_behind(leaf, end));
+}
+
+/* What replaces the run [at, to) has room in the leaf. */
+static bool fits(const struct leaf *leaf, const struct gpuvm_req *q, unsigned at, unsigned to)
+{
+    bool front = to > at && leaf->start[at] < q->addr, back = to > at && leaf->end[to - 1] > q->addr + q->range;
+    return leaf->count - (to - at) + (unsigned)front + back + (q->kind == GPUVM_REQ_MAP) <= LEAF_MAX;
+}
+
+/* MAP and UNMAP. */
+__attribute__((always_inline)) static inline int exec_split(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                            struct gpuvm_ops *ops, bool reserved)
+{
     uint64_t end = q->addr + q->range;
     for (;;) {
         unsigned at = gpuvm__seek(vm, q->addr);
         struct leaf *leaf = vm->recent.leaf;
-        uint64_t hi = vm->recent.hi;
         if (at)
             at -= leaf->end[at - 1] > q->addr;
         else if (reached_from_before(leaf, q->addr))
-            return exec_long(x, q);
+            return exec_long(vm, q, ops, reserved);
         unsigned to = run_end(leaf, at, end);
-        bool front = to > at && leaf->start[at] < q->addr, back = to > at && leaf->end[to - 1] > end;
-        if ((back && end >= hi) || (to == leaf->count && end > hi && reaches_behind(leaf, end)))
-            return exec_long(x, q);
-        unsigned add = (unsigned)front + back + (q->kind == GPUVM_REQ_MAP);
-        if (leaf->count - (to - at) + add <= LEAF_MAX)
+        if (end >= vm->recent.hi && leaves_cell(leaf, at, to, end, vm->recent.hi))
+            return exec_long(vm, q, ops, reserved);
+        if (leaf->count + SPLIT_KEYS <= LEAF_MAX || fits(leaf, q, at, to))
             return exec_run(vm, q, ops, at, to);
-        int rc = nodes(x, SPLIT_KEYS);
+        int rc = nodes(vm, reserved, SPLIT_KEYS);
         if (rc)
             return rc;
         gpuvm__tree_make_room(vm, leaf, q->addr, at, to - at);
     }
 }
 
-__attribute__((noinline)) static int exec_silent(const struct exec *x, const struct gpuvm_req *q)
+/* exec_split() compiled apart without a list and with one. */
+__attribute__((noinline)) static int exec_silent(struct gpuvm *vm, const struct gpuvm_req *q, bool reserved)
 {
-    return exec_split(x, q, NULL);
+    return exec_split(vm, q, NULL, reserved);
 }
 
-__attribute__((noinline)) static int exec_listed(const struct exec *x, const struct gpuvm_req *q)
+__attribute__((noinline)) static int exec_listed(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops,
+                                                 bool reserved)
 {
-    return exec_split(x, q, x->ops);
+    return exec_split(vm, q, ops, reserved);
 }
 
 /* MADVISE: op by op. */
-__attribute__((noinline)) static int exec_madvise(const struct exec *x, const struct gpuvm_req *q)
+__attribute__((noinline)) static int exec_madvise(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                   struct gpuvm_ops *ops, bool reserved)
 {
-    struct gpuvm *vm = x->vm;
     uint64_t end = q->addr + q->range;
     bool whole = false;
-    int done = 0, rc = nodes(x, MADVISE_KEYS);
+    int done = 0, rc = nodes(vm, reserved, MADVISE_KEYS);
     for (uint64_t cursor = q->addr; !rc;) {
         struct place p = gpuvm__lower(vm, cursor);
         if (!p.leaf || p.leaf->start[p.at] >= end)
             break;
-        rc = room(vm, x->ops, 1);
+        rc = room(vm, ops, 1);
         if (rc)
             break;
         cursor = p.leaf->end[p.at];
@@ -262,34 +265,42 @@ __attribute__((noinline)) static int exec_madvise(const struct exec *x, const st
         unsigned n = gpuvm__cuts(q, p.leaf->start[p.at], cursor, p.leaf->va[p.at],
                                  gpuvm__record(vm, p.leaf->va[p.at]), op, &whole);
         for (unsigned i = 0; i < n; i++) {
-            gpuvm__apply(vm, &op[i], x->ops);
-            if (x->ops)
-                x->ops->op[x->ops->count++] = op[i];
+            gpuvm__apply(vm, &op[i], ops);
+            if (ops)
+                ops->op[ops->count++] = op[i];
         }
         done += (int)n;
     }
-    rc = rc || !whole ? rc : room(vm, x->ops, 0);
+    rc = rc || !whole ? rc : room(vm, ops, 0);
     if (rc || !whole)
         return rc ? rc : done;
-    gpuvm__tree_insert(vm, q->addr, end, map(vm, q, x->ops));
+    gpuvm__tree_insert(vm, q->addr, end, map(vm, q, ops));
     return done + 1;
 }
 
-static int exec_one(const struct exec *x, const struct gpuvm_req *q)
+static inline int exec_one(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops, bool reserved)
 {
     if (q->kind == GPUVM_REQ_MADVISE)
-        return exec_madvise(x, q);
-    return x->ops ? exec_listed(x, q) : exec_silent(x, q);
+        return exec_madvise(vm, q, ops, reserved);
+    return ops ? exec_listed(vm, q, ops, reserved) : exec_silent(vm, q, reserved);
+}
+
+/* A request by itself asks for nodes only where a leaf is full. */
+static inline int exec_single(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+{
+    int rc = q->range ? gpuvm__req_check(vm, q) : -EINVAL;
+    rc = rc ? rc : gpuvm__records_reserve(vm, RECORDS_MOST);
+    return rc ? rc : exec_one(vm, q, ops, false);
 }
 
 /* Checks all requests and makes sure of what they need at most. */
-static int prepare(struct exec *x, const struct gpuvm_req *reqs, size_t n, size_t *failed)
+static int prepare(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, size_t *failed)
 {
     static const uint8_t records[] = {[GPUVM_REQ_MAP] = 3, [GPUVM_REQ_UNMAP] = 2, [GPUVM_REQ_MADVISE] = RECORDS_MOST};
     static const uint8_t keys[] = {[GPUVM_REQ_MAP] = SPLIT_KEYS, [GPUVM_REQ_UNMAP] = SPLIT_KEYS, [GPUVM_REQ_MADVISE] = MADVISE_KEYS};
     size_t need_records = 0, need_keys = 0;
     for (size_t i = 0; i < n; i++) {
-        int rc = reqs[i].range ? gpuvm__req_check(x->vm, &reqs[i]) : -EINVAL;
+        int rc = reqs[i].range ? gpuvm__req_check(vm, &reqs[i]) : -EINVAL;
         if (rc) {
             *failed = i;
             return rc;
@@ -297,9 +308,8 @@ static int prepare(struct exec *x, const struct gpuvm_req *reqs, size_t n, size_
         need_records += records[reqs[i].kind];
         need_keys += keys[reqs[i].kind];
     }
-    int rc = gpuvm__records_reserve(x->vm, need_records);
-    x->reserved = true;
-    return rc ? rc : gpuvm__tree_reserve(x->vm, need_keys);
+    int rc = gpuvm__records_reserve(vm, need_records);
+    return rc ? rc : gpuvm__tree_reserve(vm, need_keys);
 }
 
 /* Gives back what a batch reserved and did not use. */
@@ -310,14 +320,14 @@ static void trim(struct gpuvm *vm)
     gpuvm__pool_trim(vm, &vm->inner_pool);
 }
 
-static int exec_batch(struct exec *x, const struct gpuvm_req *reqs, size_t n, size_t *failed)
+static int exec_batch(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
 {
     size_t done = 0;
-    int rc = prepare(x, reqs, n, failed);
+    int rc = prepare(vm, reqs, n, failed);
     for (size_t i = 0; rc >= 0 && i < n; i++) {
         if (i % WARM_MOST == 0)
-            gpuvm__warm(x->vm, reqs + i, n - i);
-        rc = exec_one(x, &reqs[i]);
+            gpuvm__warm(vm, reqs + i, n - i);
+        rc = exec_one(vm, &reqs[i], ops, true);
         if (rc < 0)
             *failed = i;
         else
@@ -326,23 +336,16 @@ static int exec_batch(struct exec *x, const struct gpuvm_req *reqs, size_t n, si
     return rc < 0 ? rc : done > INT_MAX ? INT_MAX : (int)done;
 }
 
-/* A single request needs no batch's care: it asks for nodes only where a leaf is full. */
-static inline int exec_single(const struct exec *x, const struct gpuvm_req *q)
-{
-    int rc = q->range ? gpuvm__req_check(x->vm, q) : -EINVAL;
-    rc = rc ? rc : gpuvm__records_reserve(x->vm, RECORDS_MOST);
-    return rc ? rc : exec_one(x, q);
-}
-
 int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
 {
-    struct exec x = {.vm = vm, .ops = ops};
     size_t unused, from = ops ? ops->count : 0;
     failed = failed ? failed : &unused;
     *failed = 0;
     if (ops && (ops->applied ? ops->applied != vm : ops->count))
         return -EINVAL;
-    int rc = n == 1 ? exec_single(&x, reqs) : exec_batch(&x, reqs, n, failed);
+    if (n == 1 && !ops)
+        return exec_single(vm, reqs, NULL);
+    int rc = n == 1 ? exec_single(vm, reqs, ops) : exec_batch(vm, reqs, n, ops, failed);
     if (ops && ops->count)
         ops->applied = vm;
     if (rc < 0 && ops)
