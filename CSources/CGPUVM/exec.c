@@ -145,7 +145,6 @@ __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, cons
     uint64_t end = q->addr + q->range;
     struct rest rest = {0};
     cut(vm, q, leaf, at, to, ops, &rest);
-    s->count = 0;
     if (rest.prev)
         put(s, leaf->start[at], q->addr, rest.prev);
     if (q->kind == GPUVM_REQ_MAP)
@@ -168,12 +167,12 @@ __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, cons
         for (unsigned i = at; i < to; i++)
             gpuvm__fetch_neighbours(vm, leaf->va[i]);
     }
-    struct splice s;
+    struct splice s = {0};
     replace(vm, q, leaf, at, to, ops, &s);
     if (to == at && !s.count)
         return 0;
-    if (at == leaf->count)
-        gpuvm__leaf_append(leaf, s.start[0], s.end[0], s.va[0]);
+    if (to == at)
+        gpuvm__leaf_put(vm, leaf, at, s.start[0], s.end[0], s.va[0]);
     else
         vm->isa.leaf_splice(leaf, at, to - at, &s);
     vm->entries += s.count;

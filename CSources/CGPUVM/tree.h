@@ -4,13 +4,21 @@
 
 #include "space.h"
 
-/* Appends to a leaf with room by plain stores: in ascending order no search follows that would wait for them. */
-static inline void gpuvm__leaf_append(struct leaf *leaf, uint64_t start, uint64_t end, gpuvm_va va)
+/*
+ * Inserts into a leaf with room. Appends by plain stores: in ascending order no search follows that would wait for
+ * them.
+ */
+static inline void gpuvm__leaf_put(struct gpuvm *vm, struct leaf *leaf, unsigned at, uint64_t start, uint64_t end,
+                                   gpuvm_va va)
 {
-    leaf->start[leaf->count] = start;
-    leaf->end[leaf->count] = end;
-    leaf->va[leaf->count] = va;
-    leaf->count++;
+    if (at < leaf->count) {
+        vm->isa.leaf_insert(leaf, at, start, end, va);
+        return;
+    }
+    leaf->start[at] = start;
+    leaf->end[at] = end;
+    leaf->va[at] = va;
+    leaf->count = at + 1;
 }
 
 /* Makes the empty tree. -ENOMEM. */
@@ -40,11 +48,7 @@ static inline void gpuvm__tree_insert_at(struct gpuvm *vm, unsigned at, uint64_t
         gpuvm__tree_make_room(vm, vm->recent.leaf, start, at, 0);
         at = gpuvm__seek(vm, start);
     }
-    struct leaf *leaf = vm->recent.leaf;
-    if (at == leaf->count)
-        gpuvm__leaf_append(leaf, start, end, va);
-    else
-        vm->isa.leaf_insert(leaf, at, start, end, va);
+    gpuvm__leaf_put(vm, vm->recent.leaf, at, start, end, va);
     vm->entries++;
     vm->version++;
 }

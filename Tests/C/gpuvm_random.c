@@ -35,13 +35,6 @@ struct model {
     struct mmap map[MAX_PAGES + 1];
 };
 
-/* A copy of what a model uses. */
-struct snapshot {
-    struct model *head;
-    int *owner;
-    struct mmap *map;
-};
-
 struct mop {
     int kind, from, to, bo;
     uint64_t offset;
@@ -183,7 +176,7 @@ static uint64_t user_stamp;
 
 struct list {
     struct gpuvm_ops ops;
-    struct snapshot before; /* to go back to */
+    struct model *before; /* to go back to while undoable; kept for the next list */
     bool undoable;
 };
 static struct list lists[LISTS]; /* in use: oldest first */
@@ -346,35 +339,15 @@ static void model_apply_all(int n)
         model_apply(&want[i]);
 }
 
-static void copy(void *to, const void *from, size_t n)
+/* Copies what a model uses. */
+static void copy_model(struct model *to, const struct model *from)
 {
-    memcpy(to, from, n);
-}
-
-static struct snapshot snapshot(void)
-{
-    size_t head = offsetof(struct model, owner);
-    struct snapshot s = {malloc(head), malloc((size_t)shape->pages * sizeof *s.owner),
-                         malloc((size_t)(M->used_maps + 1) * sizeof *s.map)};
-    copy(s.head, M, head);
-    copy(s.owner, M->owner, (size_t)shape->pages * sizeof *s.owner);
-    copy(s.map, M->map, (size_t)(M->used_maps + 1) * sizeof *s.map);
-    return s;
-}
-
-static void go_back(const struct snapshot *s)
-{
-    copy(M, s->head, offsetof(struct model, owner));
-    copy(M->owner, s->owner, (size_t)shape->pages * sizeof *s->owner);
-    copy(M->map, s->map, (size_t)(M->used_maps + 1) * sizeof *s->map);
+    memcpy(to, from, offsetof(struct model, owner) + (size_t)shape->pages * sizeof *from->owner);
+    memcpy(to->map, from->map, (size_t)(from->used_maps + 1) * sizeof *from->map);
 }
 
 static void forget(struct list *l)
 {
-    free(l->before.head);
-    free(l->before.owner);
-    free(l->before.map);
-    l->before = (struct snapshot){0};
     l->undoable = false;
 }
 
@@ -453,7 +426,9 @@ static struct list *new_list(void)
 {
     struct list *l = &lists[lists_used];
     gpuvm_ops_init(&l->ops, NULL);
-    l->before = snapshot();
+    if (!l->before)
+        l->before = malloc(sizeof *l->before);
+    copy_model(l->before, M);
     l->undoable = true;
     return l;
 }
@@ -525,7 +500,7 @@ static void do_revert(void)
     memory.left = 0; /* undoing needs no memory */
     gpuvm_ops_revert(vm, &l->ops, 0);
     memory.left = -1;
-    go_back(&l->before);
+    copy_model(M, l->before);
     forget(l);
     gpuvm_ops_fini(&l->ops);
 }
@@ -540,8 +515,9 @@ static void do_commit(void)
     gpuvm_ops_fini(&lists[i].ops);
     forget(&lists[i]);
     forbid_revert_of(i); /* what a younger list did stays */
+    struct list gone = lists[i];
     memmove(&lists[i], &lists[i + 1], (size_t)(lists_used - i - 1) * sizeof *lists);
-    lists_used--;
+    lists[--lists_used] = gone;
 }
 
 static void do_insert(void)
@@ -792,5 +768,7 @@ int main(void)
         rng.state = seed + i;
         run(&shapes[i], ops[i] * times);
     }
+    for (int i = 0; i < LISTS; i++)
+        free(lists[i].before);
     return 0;
 }
