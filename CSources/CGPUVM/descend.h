@@ -3,7 +3,8 @@
  * functions' names, TARGET is their attribute, COUNT64 and COUNT32 count the keys <= key in an inner node and in a
  * leaf. look_… is the same without the bounds, which only changes need.
  */
-TARGET __attribute__((always_inline)) static inline unsigned VARIANT(walk)(const struct gpuvm *vm, uint64_t key, struct cell *cell)
+TARGET __attribute__((always_inline)) static inline unsigned VARIANT(walk)(const struct gpuvm *vm, uint64_t key,
+                                                                           struct cell *cell)
 {
     uint64_t lo = 0, hi = KEY_NONE;
     const void *node = vm->root;

@@ -129,7 +129,7 @@ __attribute__((noinline)) static int exec_long(struct gpuvm *vm, const struct gp
     return done;
 }
 
-__attribute__((always_inline)) static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va va)
+static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va va)
 {
     s->start[s->count] = start;
     s->end[s->count] = end;

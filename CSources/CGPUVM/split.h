@@ -29,8 +29,9 @@ __attribute__((always_inline)) static inline void gpuvm__op_set(struct gpuvm_op 
 }
 
 /* The op for a mapping [start, end) that the request cuts. */
-__attribute__((always_inline)) static inline void gpuvm__cut(const struct gpuvm_req *q, uint64_t start, uint64_t end, gpuvm_va va,
-                              const struct record *r, struct gpuvm_op *op)
+__attribute__((always_inline)) static inline void gpuvm__cut(const struct gpuvm_req *q, uint64_t start,
+                                                             uint64_t end, gpuvm_va va, const struct record *r,
+                                                             struct gpuvm_op *op)
 {
     uint64_t last = q->addr + q->range;
     uint64_t prev = start < q->addr ? q->addr - start : 0;
