@@ -149,5 +149,10 @@ void nvmmu_cursor_forget(struct nvmmu_cursor *c)
 
 void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
 {
-    c->space.format->cursor_translate(c, va, out);
+    const struct nvmmu_format *f = c->space.format;
+
+    if (f->cursor_translate)
+        f->cursor_translate(c, va, out);
+    else
+        f->translate(&c->space, va, out); /* Tesla and before: a walk is short */
 }
