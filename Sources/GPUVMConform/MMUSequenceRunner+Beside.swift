@@ -12,7 +12,7 @@ struct Allocation {
 // MARK: - Allocated addresses
 
 extension MMUSequenceRunner {
-    mutating func allocate(_ step: JSONObject, _ op: String) throws(InputError) {
+    func allocate(_ step: JSONObject, _ op: String) throws(InputError) {
         let id = try step.int("id")
         let found: Int
         switch op {
@@ -37,7 +37,7 @@ extension MMUSequenceRunner {
         return allocation
     }
 
-    private mutating func vget(_ step: JSONObject, _ id: Int) throws(InputError) -> Int {
+    private func vget(_ step: JSONObject, _ id: Int) throws(InputError) -> Int {
         var request = VMARequest(size: try step.hex("size"))
         request.shift = try step.int("shift")
         request.align = try step.int("align")
@@ -53,7 +53,7 @@ extension MMUSequenceRunner {
         return found
     }
 
-    private mutating func vmap(_ step: JSONObject, _ at: Allocation) throws(InputError) -> Int {
+    private func vmap(_ step: JSONObject, _ at: Allocation) throws(InputError) -> Int {
         let memory = try memory(step)
         let offset = try step.hex("off")
         var attributes = try attributes(step, memory)
@@ -81,7 +81,7 @@ extension MMUSequenceRunner {
 // MARK: - pfn maps
 
 extension MMUSequenceRunner {
-    mutating func pfn(_ step: JSONObject, _ op: String) throws(InputError) {
+    func pfn(_ step: JSONObject, _ op: String) throws(InputError) {
         let (va, size) = (try step.hex("va"), try step.hex("size"))
         let found: Int
         if op == "pfnmap" {
@@ -108,7 +108,7 @@ extension MMUSequenceRunner {
 
 extension MMUSequenceRunner {
     /// `inst` is where the recorder's block was; nothing depends on it.
-    mutating func join(_ step: JSONObject) throws(InputError) {
+    func join(_ step: JSONObject) throws(InputError) {
         _ = try step.hex("inst")
         let block = hooks.instance
         var expected = [UInt32](repeating: 0, count: block.count / 4)
@@ -131,7 +131,7 @@ extension MMUSequenceRunner {
     }
 
     /// Clears and joins the block. Tesla: once; recordings without a step for it have it joined from the beginning.
-    mutating func joinInstance() {
+    func joinInstance() {
         guard !isJoined || format.layout != .tesla else { return }
         let (block, replay) = (hooks.instance, replay)
         block.initializeMemory(as: UInt8.self, repeating: 0)
@@ -140,7 +140,7 @@ extension MMUSequenceRunner {
         result.compare(step: step, "ret of join", expected: 0, found: found)
     }
 
-    mutating func part(_ step: JSONObject) throws(InputError) {
+    func part(_ step: JSONObject) throws(InputError) {
         let expected = try step.array("words_0x200").map { array, i throws(InputError) in try array.hex(i) }
         let block = hooks.instance
         guard block.count >= 0x210 else { throw step.error("op", "is not for chips without instance blocks") }
@@ -156,26 +156,25 @@ extension MMUSequenceRunner {
     func recordedTables() -> [TableInfo] {
         guard format.layout == .tesla else { return tables.tables() }
         let bytes = format.levels[0].entryBytes << format.levels[0].indexBits
-        return tables.tables().compactMap { table in
-            guard table.level == .pd0 else { return table }
-            guard isJoined else { return nil }
-            var table = table
-            table.memory = UnsafeRawBufferPointer(rebasing: hooks.instance.suffix(bytes))
-            return table
+        var seen: [TableInfo] = []
+        for var table in tables.tables() where table.level != .pd0 || isJoined {
+            if table.level == .pd0 { table.memory = UnsafeRawBufferPointer(rebasing: hooks.instance.suffix(bytes)) }
+            seen.append(table)
         }
+        return seen
     }
 }
 
 // MARK: - Flushes and faults
 
 extension MMUSequenceRunner {
-    mutating func flush(_ step: JSONObject) throws(InputError) {
+    func flush(_ step: JSONObject) throws(InputError) {
         tables.flush(depth: try step.int("depth"))
         result.compare(step: self.step, "ret of flush", expected: try step.int("ret"), found: 0)
         try compareEvents(step)
     }
 
-    mutating func faultRegisters(_ step: JSONObject, _ op: String) throws(InputError) {
+    func faultRegisters(_ step: JSONObject, _ op: String) throws(InputError) {
         let found =
             op == "fault_replay"
             ? format.faultReplayRegisters

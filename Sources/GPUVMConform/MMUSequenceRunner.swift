@@ -4,7 +4,7 @@ internal import NVMMU
 
 /// Runs a recorded sequence of calls on page tables, comparing results, flushes, every table and the answers of walks.
 /// Generations that the library does not have are skipped by name.
-struct MMUSequenceRunner: ~Copyable {
+final class MMUSequenceRunner {
     let generation: String
     let format: Format
     let hooks: TableWindow
@@ -27,6 +27,23 @@ struct MMUSequenceRunner: ~Copyable {
     var result: CaseResult
     private(set) var step = 0
 
+    private init(
+        generation: String, format: Format, hooks: TableWindow, tables: consuming PageTables,
+        memories: [Int: RecordedMemory], replay: Bool, recordedRoot: UInt64?, overlap: SizeOverlap?,
+        quirk: LargePageQuirk?, result: CaseResult
+    ) {
+        self.generation = generation
+        self.format = format
+        self.hooks = hooks
+        self.tables = tables
+        self.memories = memories
+        self.replay = replay
+        self.recordedRoot = recordedRoot
+        self.overlap = overlap
+        self.quirk = quirk
+        self.result = result
+    }
+
     static func run(_ line: JSONObject) throws(InputError) -> CaseResult {
         try line.allowOnly(["id", "source", "cfg", "note", "flags", "mems", "steps"])
         var skipped = CaseResult(id: try line.string("id"))
@@ -42,7 +59,7 @@ struct MMUSequenceRunner: ~Copyable {
             return skipped
         }
 
-        var runner = try make(line, cfg, generation, format, mode, steps)
+        let runner = try make(line, cfg, generation, format, mode, steps)
         if format.layout == .tesla, try runner.showsDirectory(steps) { runner.joinInstance() }
         for (i, step) in steps.enumerated() {
             runner.step = i
@@ -132,7 +149,7 @@ extension MMUSequenceRunner {
         try step.allowOnly(fields.union(["op"]))
     }
 
-    private mutating func run(_ step: JSONObject) throws(InputError) {
+    private func run(_ step: JSONObject) throws(InputError) {
         let op = try step.string("op")
         switch op {
         case "get", "put", "map", "unmap", "sparse": try call(step, op)
@@ -150,7 +167,7 @@ extension MMUSequenceRunner {
         }
     }
 
-    private mutating func call(_ step: JSONObject, _ op: String) throws(InputError) {
+    private func call(_ step: JSONObject, _ op: String) throws(InputError) {
         let (va, size) = (try step.hex("va"), try step.hex("size"))
         let shift = op == "sparse" ? 0 : try step.int("shift")
         let found: Int
@@ -182,7 +199,7 @@ extension MMUSequenceRunner {
         try compareEvents(step)
     }
 
-    private mutating func map(
+    private func map(
         _ step: JSONObject, _ va: UInt64, _ size: UInt64, _ shift: Int
     ) throws(InputError) -> Int {
         let memory = try memory(step)
@@ -250,7 +267,7 @@ extension MMUSequenceRunner {
 
 extension MMUSequenceRunner {
     /// The flushes of the step that just ran, and the order of its writes.
-    mutating func compareEvents(_ step: JSONObject) throws(InputError) {
+    func compareEvents(_ step: JSONObject) throws(InputError) {
         let recorded = try FlushRegisters(step)
         var (flushes, incomplete) = hooks.takeEvents()
         if format.layout == .tesla, !isInUse { flushes = [] }
@@ -277,7 +294,7 @@ extension MMUSequenceRunner {
         }
     }
 
-    private mutating func check(_ step: JSONObject) throws(InputError) {
+    private func check(_ step: JSONObject) throws(InputError) {
         let image = try TableImage(try step.object("image"))
         let comparison = TableComparison(image, format: format, tables: recordedTables())
         for d in comparison.differences {
@@ -302,7 +319,7 @@ extension MMUSequenceRunner {
         if step.has("sw") { try compareCounters(try step.objects("sw")) }
     }
 
-    private mutating func compareWalk(_ probe: Probe) {
+    private func compareWalk(_ probe: Probe) {
         let found = Probe.Answer(tables.walk(probe.va))
         if found != probe.answer, let overlap, overlap.explains(found, at: probe.va) {
             result.deviations.insert(.sizeOverlap)
@@ -312,7 +329,7 @@ extension MMUSequenceRunner {
     }
 
     /// nvkm's counters: all software tables, `r0`, `r1` and `sp` of each.
-    private mutating func compareCounters(_ recorded: [JSONObject]) throws(InputError) {
+    private func compareCounters(_ recorded: [JSONObject]) throws(InputError) {
         var found: [CounterKey: CounterValues] = [:]
         for c in tables.counters() {
             found[CounterKey(level: c.depthFromLeaf, va: c.va)] = CounterValues(
