@@ -14,6 +14,7 @@ struct source {
     struct nvmmu_pte pte;
     uint64_t base; /* added to every address of the object */
     unsigned shift;
+    bool uneven; /* words do not rise evenly with the address, or are not 64-bit words */
     enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
 };
 
@@ -302,13 +303,27 @@ static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct ta
     uint64_t word;
 
     at->offset += c->size;
-    if (vmm->format->gart || s->base) {
+    if (s->uneven && (vmm->format->gart || s->base)) {
         for (uint32_t k = 0; k < c->count; k++)
             write_each(vmm, s, t, h, c->index + k, 1, page[k], 0);
         return;
     }
     source_word(vmm->format, s, 0, 0, &word);
     vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, word, page, vmm->format->address_shift);
+}
+
+/* n entries that are not a ramp of words, from memory that goes on for at least n pages. */
+static __attribute__((noinline)) void write_uneven(struct nvmmu_vmm *vmm, const struct source *s, struct table *t,
+                                                   unsigned h, const struct chunk *c, uint32_t i, uint32_t n,
+                                                   const struct place *at)
+{
+    uint64_t addr = at->piece->addr + at->offset;
+    uint64_t offset = s->map->offset + (c->va - s->map->va) + ((uint64_t)(i - c->index) << s->shift);
+
+    if (vmm->format->block_low)
+        write_blocks(vmm, t, h, i, n, source_pte(vmm->format, s, addr, offset));
+    else
+        write_each(vmm, s, t, h, i, n, addr, offset);
 }
 
 static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
@@ -319,13 +334,9 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
     while (i < end) {
         uint64_t pages = (at->piece->size - at->offset) >> s->shift;
         uint32_t n = pages < end - i ? (uint32_t)pages : end - i;
-        uint64_t addr = at->piece->addr + at->offset;
-        uint64_t offset = s->map->offset + (c->va - s->map->va) + ((uint64_t)(i - c->index) << s->shift);
 
-        if (vmm->format->block_low) {
-            write_blocks(vmm, t, h, i, n, source_pte(vmm->format, s, addr, offset));
-        } else if (s->tags == TAGS_BY_OFFSET || vmm->format->gart) {
-            write_each(vmm, s, t, h, i, n, addr, offset);
+        if (__builtin_expect(s->uneven, 0)) {
+            write_uneven(vmm, s, t, h, c, i, n, at);
         } else {
             if (!at->word)
                 piece_begin(vmm->format, s, at);
@@ -347,7 +358,10 @@ static int map_prepare(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
 
     if (!ret)
         ret = source_init(vmm, m, s);
-    return ret ? ret : memory_check(vmm, s);
+    if (ret)
+        return ret;
+    s->uneven = vmm->format->block_low || vmm->format->gart || s->tags == TAGS_BY_OFFSET;
+    return memory_check(vmm, s);
 }
 
 int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
