@@ -525,7 +525,8 @@ static void require_agreement(const struct nvmmu_space *s, uint64_t va)
                 (e.state != NVMMU_MAPPED || e.pa == tr.pa), "extent at 0x%" PRIx64, va);
     for (uint64_t at = 0; at < e.size; at += 4096) {
         nvmmu_translate(s, va + at, &tr);
-        REQUIRE(tr.state == e.state && (e.state != NVMMU_MAPPED || tr.pa == e.pa + at), "extent, at 0x%" PRIx64, va + at);
+        REQUIRE(tr.state == e.state && (e.state != NVMMU_MAPPED || tr.pa == e.pa + at), "extent, at 0x%" PRIx64,
+                va + at);
     }
 }
 

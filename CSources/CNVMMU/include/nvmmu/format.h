@@ -45,7 +45,8 @@ struct nvmmu_page_size {
 struct nvmmu_format;
 
 /* By nouveau's name of the class ("gf100", "gk104", "gk20a", "gm200", "gm20b", "gp100", "gp10b", "gv100", "tu102",
- * "gh100"; "nv04", "nv41", "nv44", "nv50", "g84", "mcp77") or of a chip that shares one ("ga100", "ga102", "ad102": the tu102 class without compression tags).
+ * "gh100"; "nv04", "nv41", "nv44", "nv50", "g84", "mcp77") or of a chip that shares one ("ga100", "ga102", "ad102":
+ * the tu102 class without compression tags).
  * Fermi to Maxwell have big pages of 128 KiB; "-64k" behind the name is their mode with 64 KiB. What the hardware has
  * and nouveau does not offer: "ga100-512m" (512 MiB pages), "gb100" (takes 256 GiB pages). NULL: unknown. */
 const struct nvmmu_format *nvmmu_format_find(const char *name);

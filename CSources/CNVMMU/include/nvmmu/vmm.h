@@ -97,7 +97,8 @@ void nvmmu_vmm_flush(struct nvmmu_vmm *vmm, unsigned depth);
  * `shift` must be one of the format's page sizes, size a non-zero multiple of it: otherwise -EINVAL.
  */
 
-/* References the entries, building tables. va a multiple of the page (deviation RAW-ALIGN). -ENOMEM. */
+/* References the entries, building tables. va a multiple of the page (deviation RAW-ALIGN). -ENOMEM. Tesla: -EINVAL
+ * where a block of 512 MiB has pages of the other size (PAGE-BLOCK). */
 int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift);
 /* Drops references, freeing tables that lose their last one. -EINVAL: an entry without a reference (DOUBLE-PUT). */
 int nvmmu_vmm_put(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift);
@@ -136,7 +137,9 @@ struct nvmmu_map {
 /*
  * Writes the entries of referenced pages. Allocates nothing. -EINVAL: the page size does not suit the target, va,
  * size or offset are not multiples of the page, the object's pages are smaller or it is too short, the kind is
- * refused, (Fermi to Maxwell) compressible and the page size or the aperture is not, an address does not fit its field (ADDR-WIDTH), or an entry has no reference (MAP-UNREFERENCED).
+ * refused, (Fermi to Maxwell) compressible and the page size or the aperture is not, (Tesla) not for the object's
+ * storage, or compression is asked for where the page size or the aperture has none, an address does not fit its field
+ * (ADDR-WIDTH), or an entry has no reference (MAP-UNREFERENCED). Before Tesla a map has no attributes.
  */
 int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *map);
 /* Clears entries of referenced pages, to sparse or to not valid. Allocates nothing. -EINVAL: as above. */
