@@ -5,6 +5,7 @@
 #   make test            every test
 #   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
 #   make bench           ns per operation of the C core, beside limit loops in the same run
+#   make fuzz            fuzz targets over page tables and the VA space (SECONDS=60 each)
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
 #   make clean           removes what was built
 #
@@ -39,6 +40,10 @@ fresh:
 
 setup:
 	@tools/setup
+
+# Runs each fuzz target for SECONDS; needs a clang with libFuzzer (Swift's toolchains have one).
+fuzz:
+	$(MAKE) -s -j2 -f Tests/Fuzz/Makefile
 
 # Each workload of the C core; a limit loop (pointer chase, plain stores) stands beside it.
 bench: build/bench/va build/bench/mmu
@@ -94,5 +99,5 @@ install: library
 	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 FORCE:
-.PHONY: all help program run test fresh setup bench clean library install FORCE
+.PHONY: all help program run test fresh setup fuzz bench clean library install FORCE
 .DELETE_ON_ERROR:

@@ -70,7 +70,7 @@ static void walk_leaf(const struct nvmmu_space *s, uint64_t va, const struct nvm
 {
     const struct nvmmu_level_info *lpt = &s->format->level[s->format->level_count - 2];
     const struct nvmmu_level_info *l = pd0->big.present ? lpt : lpt + 1;
-    const struct nvmmu_step *step;
+    const struct nvmmu_step *step, *small;
     unsigned shift = lpt->shift + lpt->index_bits;
 
     if (is_beyond(shift, pd0, va)) {
@@ -78,9 +78,11 @@ static void walk_leaf(const struct nvmmu_space *s, uint64_t va, const struct nvm
         return;
     }
     step = step_into(s, l, pd0->big.present ? &pd0->big : &pd0->next, va, w);
-    if (step && l == lpt && step->entry.state == NVMMU_ENTRY_INVALID && pd0->next.present) {
+    /* As for the quick walk, an SPT outside every window is one that is not there. */
+    if (step && l == lpt && step->entry.state == NVMMU_ENTRY_INVALID && pd0->next.present &&
+        (small = step_into(s, l + 1, &pd0->next, va, w))) {
         l++;
-        step = step_into(s, l, &pd0->next, va, w);
+        step = small;
     }
     if (!step)
         unmapped(w, NVMMU_FAULT_PDE, l[0].level, l[0].shift);

@@ -62,7 +62,8 @@ static void require_address(struct world *w, uint64_t va)
     REQUIRE(k.step_count <= NVMMU_STEPS_MAX, "steps");
     REQUIRE(k.state == t.state && (k.state != NVMMU_UNMAPPED || k.fault == t.fault) &&
                 (k.state != NVMMU_MAPPED || (k.pa == t.pa && k.shift == t.shift && k.page.aperture == t.aperture)),
-            "va 0x%" PRIx64 ": walk %d 0x%" PRIx64 ", translate %d 0x%" PRIx64, va, k.state, k.pa, t.state, t.pa);
+            "%s va 0x%" PRIx64 ": walk %d 0x%" PRIx64 " fault %d, translate %d 0x%" PRIx64 " fault %d",
+            nvmmu_format_name(w->space.format), va, k.state, k.pa, k.fault, t.state, t.pa, t.fault);
     nvmmu_cursor_translate(&w->cursor, va, &u);
     require_same(&t, &u, va);
     nvmmu_cursor_translate(&w->cursor, va, &u); /* now from what it remembers */
