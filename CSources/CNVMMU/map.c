@@ -145,13 +145,13 @@ static int source_word(const struct nvmmu_format *f, const struct source *s, uin
 static bool place_first(const struct nvmmu_map *m, struct place *out)
 {
     uint64_t offset = m->offset, size = m->size;
-    const struct nvmmu_piece *p = m->pieces, *end = p + m->piece_count;
+    const struct nvmmu_piece *p = m->pieces, *end;
 
     *out = (struct place){.piece = p, .offset = offset};
     if (m->pages)
         return offset >> 12 <= m->page_count && size >> 12 <= m->page_count - (offset >> 12);
-    while (p < end && offset >= p->size)
-        offset -= p++->size;
+    for (end = p + m->piece_count; p < end && offset >= p->size; p++)
+        offset -= p->size;
     *out = (struct place){.piece = p, .offset = offset};
     for (size += offset; p < end && size > p->size; p++)
         size -= p->size;
