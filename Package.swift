@@ -18,7 +18,11 @@ func test(_ name: String, _ dependencies: [Target.Dependency], resources: [Resou
     .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
 }
 
-let settings: [SwiftSetting] = [.enableUpcomingFeature("InternalImportsByDefault")]
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    // The lock validator and what feeds it; nothing of it is in a release build.
+    .define("GPUVM_VALIDATE", .when(configuration: .debug)),
+]
 
 let package = Package(
     name: "gpuvm",
@@ -47,6 +51,8 @@ let package = Package(
 
         // Swift on top.
         swift("KernelErrno", []),
+        swift("DRMLock", ["KernelErrno"]),
+        swift("DRMSync", ["KernelErrno", "DRMLock"]),
         swift("NVMMU", ["KernelErrno", "CNVMMU"]),
         swift("GPUVM", ["KernelErrno", "CGPUVM"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
@@ -65,6 +71,8 @@ let package = Package(
 
         // Tests.
         .target(name: "Model", path: "Tests/Model"),
+        test("DRMLockTests", ["DRMLock", "KernelErrno"]),
+        test("DRMSyncTests", ["DRMSync", "DRMLock", "KernelErrno"]),
         test("JSONLinesTests", ["JSONLines"]),
         test("GPUVMTests", ["GPUVM", "KernelErrno", "Model"]),
         test("NVMMUTests", ["NVMMU", "KernelErrno", "Model"]),

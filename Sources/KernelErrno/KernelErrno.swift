@@ -11,6 +11,7 @@ public struct KernelErrno: Error, RawRepresentable, Hashable, Sendable {
 
     public static let EPERM = KernelErrno(rawValue: 1)
     public static let ENOENT = KernelErrno(rawValue: 2)
+    public static let ESRCH = KernelErrno(rawValue: 3)
     public static let EINTR = KernelErrno(rawValue: 4)
     public static let EIO = KernelErrno(rawValue: 5)
     public static let EBADF = KernelErrno(rawValue: 9)
@@ -32,12 +33,14 @@ public struct KernelErrno: Error, RawRepresentable, Hashable, Sendable {
     public static let EALREADY = KernelErrno(rawValue: 114)
     public static let EUCLEAN = KernelErrno(rawValue: 117)
     public static let ECANCELED = KernelErrno(rawValue: 125)
+    /// A signal ended a wait: the kernel's own number, which a client sees as `EINTR` or not at all (it tries again).
+    public static let ERESTARTSYS = KernelErrno(rawValue: 512)
 
     private static let names: [Int32: String] = [
-        1: "EPERM", 2: "ENOENT", 4: "EINTR", 5: "EIO", 9: "EBADF", 12: "ENOMEM", 13: "EACCES", 14: "EFAULT",
-        16: "EBUSY", 17: "EEXIST", 19: "ENODEV", 22: "EINVAL", 24: "EMFILE", 25: "ENOTTY", 28: "ENOSPC",
+        1: "EPERM", 2: "ENOENT", 3: "ESRCH", 4: "EINTR", 5: "EIO", 9: "EBADF", 12: "ENOMEM", 13: "EACCES",
+        14: "EFAULT", 16: "EBUSY", 17: "EEXIST", 19: "ENODEV", 22: "EINVAL", 24: "EMFILE", 25: "ENOTTY", 28: "ENOSPC",
         35: "EDEADLK", 38: "ENOSYS", 62: "ETIME", 95: "EOPNOTSUPP", 110: "ETIMEDOUT", 114: "EALREADY",
-        117: "EUCLEAN", 125: "ECANCELED",
+        117: "EUCLEAN", 125: "ECANCELED", 512: "ERESTARTSYS",
     ]
 }
 

@@ -1,0 +1,28 @@
+/// Where a call stands, for reports.
+public struct Site: Sendable, CustomStringConvertible {
+    public let file: StaticString
+    public let line: UInt32
+
+    @inlinable public init(_ file: StaticString, _ line: UInt32) {
+        self.file = file
+        self.line = line
+    }
+
+    public var description: String { "\(file):\(line)" }
+}
+
+// What code says of itself to the lock validator. Without the validator (release builds) nothing is left of it.
+extension Gate {
+    /// Between this and ``endSignalling()`` the caller does what some fence's signalling depends on: nothing there
+    /// may wait for a fence, take a lock that is held over such waits, or allocate (`dma_fence_begin_signalling`).
+    /// Nests.
+    @inlinable public final func beginSignalling(_ file: StaticString = #fileID, _ line: UInt32 = #line) {}
+
+    @inlinable public final func endSignalling() {}
+
+    /// The caller may wait for a fence here, whether or not it does now.
+    @inlinable public final func mightWait(_ file: StaticString = #fileID, _ line: UInt32 = #line) {}
+
+    /// The caller may allocate here, in a way that would wait for memory to be freed.
+    @inlinable public final func mightAllocate(_ file: StaticString = #fileID, _ line: UInt32 = #line) {}
+}
