@@ -44,12 +44,18 @@ static size_t same_length(const uint64_t *word, size_t n, uint64_t mask, uint64_
 
 /* ---- one table -------------------------------------------------------------------------------------------- */
 
+/* `count` pages whose words rise evenly. The run ends with the address field: beyond it a rising word carries into
+ * its neighbour. */
 static void page_run(const struct nvmmu_format *f, const struct nvmmu_level_info *l, uint64_t word, size_t count,
                      uint64_t va, struct nvmmu_extent *out)
 {
     struct nvmmu_entry entry;
+    uint64_t pages;
 
     f->decode(f, l->level, (uint64_t[2]){word, 0}, &entry);
+    pages = ((1ull << f->address_bits[entry.page.aperture]) - entry.page.addr) >> l->shift;
+    if (count > pages)
+        count = pages ? pages : 1;
     out->state = NVMMU_MAPPED;
     out->page = entry.page;
     out->pa = entry.page.addr + (va & ((1ull << (l->shift + entry.page.block)) - 1));

@@ -211,6 +211,29 @@ static void short_tables_end(void)
     REQUIRE(look(&s, quarter - 4096).pa == 0x1000, "a quarter of a table need not lie in memory in full");
 }
 
+/* An address of all ones, and the word after it: the carry is no address. */
+static void an_extent_ends_with_the_address_field(void)
+{
+    static uint64_t memory[(64 + 256) << 10 >> 3];
+    struct nvmmu_window window = {0x10000, sizeof(memory), memory, NVMMU_VRAM};
+    const struct nvmmu_format *f = nvmmu_format_find("gk104");
+    struct nvmmu_space s = {f, &window, 1, 0x10000, NVMMU_VRAM};
+    struct nvmmu_pde small = {.addr = 0x20000, .present = true, .size = 2};
+    struct nvmmu_pte last = {.addr = (1ull << 40) - 4096, .aperture = NVMMU_HOST};
+    struct nvmmu_extents it;
+    struct nvmmu_extent e;
+    uint64_t word[2];
+
+    REQUIRE(nvmmu_pde_encode(f, NVMMU_PD0, NULL, &small, word) == 0, "pde");
+    memory[0] = word[0];
+    REQUIRE(nvmmu_pte_encode(f, NVMMU_SPT, &last, word) == 0, "pte");
+    memory[0x10000 >> 3] = word[0];
+    memory[(0x10000 >> 3) + 1] = word[0] + 0x10;
+    nvmmu_extents_init(&it, &s, 0, 8192);
+    REQUIRE(nvmmu_extents_next(&it, &e) && e.size == 4096 && e.pa == last.addr, "0x%" PRIx64, e.size);
+    REQUIRE(nvmmu_extents_next(&it, &e) && e.size == 4096 && e.pa == 0, "0x%" PRIx64, e.pa);
+}
+
 /* 256 GiB pages: a Blackwell one, and what Hopper says to it. */
 static void pages_at_pd2(void)
 {
@@ -361,6 +384,7 @@ int main(void)
         any_word_has_names(f, &rng);
     }
     short_tables_end();
+    an_extent_ends_with_the_address_field();
     pages_at_pd2();
     nowhere_is_unmapped();
     pages_of_512m("gh100");
