@@ -6,7 +6,8 @@ internal import NVMMU
 ///
 /// The masks are written down here, so that the library's own decoding is not its judge.
 struct TableComparison {
-    private let format: Format
+    private let levels: [LevelGeometry]
+    private let layout: EntryLayout
     private let ours: [TableImage.Key: TableInfo]
     private(set) var differences: [Difference] = []
 
@@ -17,7 +18,8 @@ struct TableComparison {
     }
 
     init(_ image: TableImage, format: Format, tables: [TableInfo]) {
-        self.format = format
+        levels = format.levels
+        layout = format.layout
         ours = Dictionary(
             tables.map { (TableImage.Key(level: $0.level, va: $0.va), $0) }, uniquingKeysWith: { first, _ in first })
         if ours.count != tables.count {
@@ -43,7 +45,7 @@ struct TableComparison {
     }
 
     private mutating func compare(_ table: TableImage.Table, _ info: TableInfo) {
-        let geometry = format.levels.first { $0.level == table.key.level }!
+        let geometry = levels.first { $0.level == table.key.level }!
         guard info.entries == table.entries, geometry.entryBytes == table.entryBytes, geometry.shift == table.shift
         else {
             differ(
@@ -52,7 +54,7 @@ struct TableComparison {
             return
         }
         let fields = (0..<table.perEntry).map {
-            PointerField.fields(format.layout, level: table.key.level, half: $0)
+            PointerField.fields(layout, level: table.key.level, half: $0)
         }
         if fields.allSatisfy(\.isEmpty), Self.isEqual(table, info) { return }
         for index in 0..<table.entries {
@@ -71,11 +73,12 @@ struct TableComparison {
         _ table: TableImage.Table, _ info: TableInfo, _ index: Int, _ fields: [[PointerField]]
     ) {
         let va = table.key.va + UInt64(index) << UInt64(table.shift)
-        let isPage = ![.ver1, .tesla].contains(format.layout) && table.words[index * fields.count] & 1 != 0
+        let isPage = layout != .ver1 && layout != .tesla && table.words[index * fields.count] & 1 != 0
         for half in 0..<fields.count {
             let at = index * fields.count + half
             let words = info.words(index, entryBytes: table.entryBytes)
             let (recorded, found) = (table.words[at], half == 0 ? words.low : words.high)
+            if recorded | found == 0 { continue } // most are
             let pointers = isPage ? [] : fields[half].filter { $0.pointsAtTable(recorded) }
             let mask = pointers.reduce(0) { $0 | $1.address }
             if recorded & ~mask != found & ~mask {
