@@ -11,7 +11,14 @@ public class Gate: @unchecked Sendable {
     /// Numbers of fence contexts, from 1: 0 is that of stubs.
     private let contexts = Atomic<UInt64>(1)
 
+    /// Ages of tickets.
+    private let stamps = Atomic<UInt64>(1)
+
     package init() {}
+
+    final func nextStamp() -> UInt64 {
+        stamps.wrappingAdd(1, ordering: .relaxed).oldValue
+    }
 
     /// - Returns: the first of `count` consecutive fence context numbers that nobody else has
     ///   (`dma_fence_context_alloc`).

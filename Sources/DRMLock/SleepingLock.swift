@@ -1,0 +1,221 @@
+public import KernelErrno
+public import Synchronization
+
+/// What ``SleepingMutex`` and ``WWMutex`` are made of: a lock that is held by a ticket or by nobody named, whose
+/// waiters park in a line and are handed the lock one after another.
+///
+/// Invariants: `word` is 0 where it is free, else it holds the flags and the holder's ticket. `hasWaiters` is set
+/// exactly where the line is not empty, but for moments inside `line`'s lock. While it is set nobody but who has that
+/// lock changes `word`; so the holder's ticket cannot go away there. Who is queued has its ticket's count at rest.
+///
+/// The line: ticketed waiters stand by age, the oldest first; who has no ticket keeps its place among them.
+@usableFromInline
+struct SleepingLock: ~Copyable, @unchecked Sendable {
+    @usableFromInline let word = Atomic<UInt>(0)
+    @usableFromInline let gate: Gate
+    private let spin = SpinLock()
+    /// The first of the line; owned by its own stack.
+    private let first = Atomic<Unmanaged<Waiter>?>(nil)
+
+    @usableFromInline static var isLockedFlag: UInt { 1 }
+    private static var hasWaiters: UInt { 2 }
+
+    @usableFromInline init(gate: Gate) {
+        self.gate = gate
+    }
+
+    private final class Waiter {
+        let actor: GateActor
+        let context: AcquireContext?
+        unowned(unsafe) var next: Waiter?
+        var outcome: Outcome?
+
+        enum Outcome { case owns, dies }
+
+        init(_ actor: GateActor, _ context: AcquireContext?) {
+            self.actor = actor
+            self.context = context
+        }
+
+        /// Both have tickets, and the other's is older.
+        func isYounger(than other: AcquireContext?) -> Bool {
+            if let context, let other { context.stamp > other.stamp } else { false }
+        }
+    }
+
+    // MARK: Without waiting
+
+    /// The word of a lock that a ticket holds, and for which nobody waits.
+    @inlinable static func word(of context: AcquireContext?) -> UInt {
+        guard let context else { return isLockedFlag }
+        return UInt(bitPattern: Unmanaged.passUnretained(context).toOpaque()) | isLockedFlag
+    }
+
+    /// The count of the holder's ticket is the caller's to raise.
+    @inlinable borrowing func tryLock(_ context: AcquireContext?) -> Bool {
+        word.compareExchange(expected: 0, desired: Self.word(of: context), ordering: .acquiring).exchanged
+    }
+
+    @inlinable borrowing func unlock() {
+        let word = word.load(ordering: .relaxed)
+        if let holder = UnsafeRawPointer(bitPattern: word & ~3) {
+            Unmanaged<AcquireContext>.fromOpaque(holder)._withUnsafeGuaranteedRef { $0.acquired -= 1 }
+        }
+        if word & 2 != 0 || !self.word.compareExchange(expected: word, desired: 0, ordering: .releasing).exchanged {
+            unlockToWaiter()
+        }
+    }
+
+    @inlinable var isLocked: Bool { word.load(ordering: .relaxed) != 0 }
+
+    // MARK: Waiting
+
+    /// Takes it when it is not free, or no longer.
+    /// - Parameter mayDie: gives way to older tickets where its own holds something.
+    /// - Throws: `EALREADY`: the ticket has it. `EDEADLK`: it gives way. `EINTR`: a signal came.
+    @usableFromInline
+    borrowing func lockContended(
+        _ context: AcquireContext?, mayDie: Bool, interruptible: Bool, _ why: StaticString
+    ) throws(KernelErrno) {
+        let mine = Self.word(of: context)
+        // Only its own actor gives a ticket a lock or takes it away.
+        if context != nil, word.load(ordering: .relaxed) & ~Self.hasWaiters == mine { throw .EALREADY }
+        let waiter = Waiter(gate.current, context)
+        spin.lock()
+        guard let held = pin(orTake: mine) else {
+            spin.unlock()
+            return
+        }
+        if mayDie, let context, context.acquired > 0, mustGiveWay(context, holder: Self.holder(held)) {
+            noteEmptyLine()
+            spin.unlock()
+            throw .EDEADLK
+        }
+        insert(waiter)
+        killYounger(than: context)
+        spin.unlock()
+        try wait(as: waiter, interruptible: interruptible, why)
+    }
+
+    /// With `spin`: takes the lock if it is free, else marks it as waited for.
+    /// - Returns: the word; `nil`: taken.
+    private borrowing func pin(orTake mine: UInt) -> UInt? {
+        var old = word.load(ordering: .relaxed)
+        while old & Self.hasWaiters == 0 {
+            let (done, seen) = word.compareExchange(
+                expected: old, desired: old == 0 ? mine : old | Self.hasWaiters, ordering: .acquiring)
+            if done { return old == 0 ? nil : old }
+            old = seen
+        }
+        return old
+    }
+
+    private static func holder(_ word: UInt) -> AcquireContext? {
+        UnsafeRawPointer(bitPattern: word & ~3).map { Unmanaged.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// With `spin`: whether a ticket that holds something would wait for an older one.
+    private borrowing func mustGiveWay(_ context: AcquireContext, holder: AcquireContext?) -> Bool {
+        if let holder, holder.stamp < context.stamp { return true }
+        var next = firstWaiter
+        while let waiter = next {
+            if let other = waiter.context, other.stamp < context.stamp { return true }
+            next = waiter.next
+        }
+        return false
+    }
+
+    private borrowing func wait(
+        as waiter: Waiter, interruptible: Bool, _ why: StaticString
+    ) throws(KernelErrno) {
+        while true {
+            let wake = gate.park(interruptible: interruptible, why)
+            spin.lock()
+            let outcome = waiter.outcome
+            if outcome == nil, wake == .interrupted { remove(waiter) }
+            spin.unlock()
+            switch (outcome, wake) {
+            case (nil, .interrupted): throw .EINTR
+            case (nil, _): continue
+            // The signal came too late for this wait; it is for the next.
+            case (_, .interrupted): waiter.actor.interrupt()
+            default: break
+            }
+            if outcome == .dies { throw .EDEADLK }
+            return
+        }
+    }
+
+    /// Hands it to the first of the line, if there is one.
+    @usableFromInline borrowing func unlockToWaiter() {
+        spin.lock()
+        defer { spin.unlock() }
+        guard let next = firstWaiter else {
+            // The waiter that stopped the quick way has gone.
+            word.store(0, ordering: .releasing)
+            return
+        }
+        first.store(next.next.map(Unmanaged.passUnretained), ordering: .relaxed)
+        word.store(Self.word(of: next.context) | Self.hasWaiters, ordering: .releasing)
+        killYounger(than: next.context)
+        noteEmptyLine()
+        next.outcome = .owns
+        next.actor.unpark()
+    }
+
+    // MARK: The line; with `spin`
+
+    private var firstWaiter: Waiter? { first.load(ordering: .relaxed)?.takeUnretainedValue() }
+
+    /// Before the first that is younger.
+    private borrowing func insert(_ waiter: Waiter) {
+        var previous: Waiter?
+        var next = firstWaiter
+        while let other = next, !other.isYounger(than: waiter.context) {
+            previous = other
+            next = other.next
+        }
+        waiter.next = next
+        link(waiter, after: previous)
+    }
+
+    private borrowing func link(_ waiter: Waiter?, after previous: Waiter?) {
+        if let previous {
+            previous.next = waiter
+        } else {
+            first.store(waiter.map(Unmanaged.passUnretained), ordering: .relaxed)
+        }
+    }
+
+    private borrowing func remove(_ waiter: Waiter) {
+        var previous: Waiter?
+        var next = firstWaiter
+        while let other = next, other !== waiter {
+            previous = other
+            next = other.next
+        }
+        link(waiter.next, after: previous)
+        noteEmptyLine()
+    }
+
+    /// Waiters that hold something do not wait for, or behind, an older ticket.
+    private borrowing func killYounger(than context: AcquireContext?) {
+        var previous: Waiter?
+        var next = firstWaiter
+        while let waiter = next {
+            next = waiter.next
+            if waiter.isYounger(than: context), waiter.context!.acquired > 0 {
+                link(next, after: previous)
+                waiter.outcome = .dies
+                waiter.actor.unpark()
+            } else {
+                previous = waiter
+            }
+        }
+    }
+
+    /// The holder may again let it go without a look at the line.
+    private borrowing func noteEmptyLine() {
+        if firstWaiter == nil { word.bitwiseAnd(~Self.hasWaiters, ordering: .relaxed) }
+    }
+}
