@@ -13,24 +13,51 @@ public final class AcquireContext: @unchecked Sendable {
     }
     @usableFromInline var acquired = 0
 
-    enum Phase { case acquiring, done, ended }
+    #if GPUVM_VALIDATE
+    @usableFromInline enum Phase { case acquiring, done, ended }
     private(set) var phase = Phase.acquiring
+    /// Where it came into its phase.
+    private(set) var site: Site
+    #endif
 
     /// A ticket that is younger than all before it.
-    public init(gate: Gate) {
+    public init(gate: Gate, _ file: StaticString = #fileID, _ line: UInt32 = #line) {
         self.gate = gate
         stamp = gate.nextStamp()
+        #if GPUVM_VALIDATE
+        site = Site(file, line)
+        #endif
     }
 
     /// Makes a new, youngest ticket of it. It holds nothing.
-    public func begin() {
-        stamp = gate.nextStamp()
+    public func begin(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+        #if GPUVM_VALIDATE
+        gate.validator.checkHoldsNothing(self, Site(file, line))
         phase = .acquiring
+        site = Site(file, line)
+        #endif
+        stamp = gate.nextStamp()
     }
 
     /// Says that it takes no more locks (`ww_acquire_done`).
-    public func done() { phase = .done }
+    @inlinable public func done(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+        #if GPUVM_VALIDATE
+        finish(.done, Site(file, line))
+        #endif
+    }
 
     /// The end of its attempt (`ww_acquire_fini`). It holds nothing.
-    public func end() { phase = .ended }
+    @inlinable public func end(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+        #if GPUVM_VALIDATE
+        finish(.ended, Site(file, line))
+        #endif
+    }
+
+    #if GPUVM_VALIDATE
+    @usableFromInline func finish(_ phase: Phase, _ site: Site) {
+        if phase == .ended { gate.validator.checkHoldsNothing(self, site) }
+        self.phase = phase
+        self.site = site
+    }
+    #endif
 }

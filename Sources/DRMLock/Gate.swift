@@ -10,20 +10,36 @@ internal import Synchronization
 public class Gate: @unchecked Sendable {
     /// Numbers of fence contexts, from 1: 0 is that of stubs.
     private let contexts = Atomic<UInt64>(1)
-
     /// Ages of tickets.
     private let stamps = Atomic<UInt64>(1)
 
-    package init() {}
+    /// Contended points are passed on to ``passPoint()``.
+    @usableFromInline final let hasPoints: Bool
+    /// One runs at a time, and ``held`` is kept.
+    @usableFromInline final let countsLocks: Bool
+    /// How many sleeping locks who has the baton holds.
+    @usableFromInline final var held = 0
 
-    final func nextStamp() -> UInt64 {
-        stamps.wrappingAdd(1, ordering: .relaxed).oldValue
+    /// Called with the first mistake that the lock validator finds; no more are looked for after it. The usual one
+    /// ends the process with it. To be set before the gate is used; release builds have no validator.
+    public final var onViolation: (Violation) -> Void = { fatalError("\($0)") }
+    #if GPUVM_VALIDATE
+    @usableFromInline final let validator = Validator()
+    #endif
+
+    package init(hasPoints: Bool, countsLocks: Bool) {
+        self.hasPoints = hasPoints
+        self.countsLocks = countsLocks
     }
 
     /// - Returns: the first of `count` consecutive fence context numbers that nobody else has
     ///   (`dma_fence_context_alloc`).
     public final func allocateContexts(_ count: UInt64 = 1) -> UInt64 {
         contexts.wrappingAdd(count, ordering: .relaxed).oldValue
+    }
+
+    final func nextStamp() -> UInt64 {
+        stamps.wrappingAdd(1, ordering: .relaxed).oldValue
     }
 
     /// The clock.
@@ -45,18 +61,25 @@ public class Gate: @unchecked Sendable {
     }
     public func unpark(_ actor: GateActor) { fatalError() }
     public func interrupt(_ actor: GateActor) { fatalError() }
+
     /// A contended point: somebody else may go first. No spin lock may be held.
-    public func point() {}
+    @inlinable public final func point() { if hasPoints { passPoint() } }
+    @usableFromInline func passPoint() {}
 
     /// The caller has taken, or gives back, a lock that others wait for parked.
-    public func tookSleepingLock() {}
-    public func gaveSleepingLock() {}
+    @inlinable public final func tookSleepingLock() { if countsLocks { held += 1 } }
+    @inlinable public final func gaveSleepingLock() { if countsLocks { held -= 1 } }
 
     // MARK: Work and timers; callable with spin locks held
 
+    /// A queue was made: whoever runs its items may get ready.
+    func prepare(_ queue: WorkQueue) {}
     public func enqueue(_ work: Work) { fatalError() }
     public func arm(_ timer: Timer, at deadline: UInt64) { fatalError() }
     public func disarm(_ timer: Timer) -> Bool { fatalError() }
+    func deadline(of timer: Timer) -> UInt64? { fatalError() }
+    /// The deadline of its park has come.
+    func timeOut(_ actor: GateActor) { fatalError() }
 
     // These may park.
     public func cancel(_ work: Work) { fatalError() }

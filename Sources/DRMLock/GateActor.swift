@@ -6,8 +6,9 @@ internal import Glibc
 /// look again. A wake-up that comes before the parking is kept (one, however many came), so none is lost; a park may
 /// also end for an older wake-up, so the condition decides, never the return.
 ///
-/// Fields belong to the gate: with the stepped one to who has the baton, with the threaded one to its lock.
-public final class GateActor: @unchecked Sendable {
+/// Each gate has its own kind. Fields belong to the gate: with the stepped one to who has the baton, with the
+/// threaded one to the actor's lock.
+public class GateActor: Moment, @unchecked Sendable {
     public let name: String
     unowned let gate: Gate
 
@@ -16,50 +17,61 @@ public final class GateActor: @unchecked Sendable {
         case running
         /// Parked; nothing has woken it yet.
         case parked(interruptible: Bool)
-        /// To go on as soon as it is picked.
+        /// To go on as soon as it is picked (stepped).
         case ready
         case ended
     }
-    var state = State.running
+    final var state = State.running
     /// How the last park ended.
-    var wake = Wake.woken
+    final var wake = Wake.woken
     /// A wake-up came while it did not park.
-    var hasPermit = false
-    var hasSignal = false
-    /// Which park this is; a deadline of an earlier one is void.
-    var parkNumber = 0
+    final var hasPermit = false
+    final var hasSignal = false
     /// Who waits for its end.
-    var joiners: [GateActor] = []
+    final var joiners: [GateActor] = []
 
-    /// Sleeping locks held by it, and by those whose stack lies below it on the same thread.
-    package var held = 0
-    var heldBelow = 0
-    /// A work item runs on its stack: it cannot go on before that ends.
-    var isBuried = false
-    /// For a work item's run: whether it may park.
-    var mayPark = true
-    /// What the lock validator knows of it.
-    package var validation: AnyObject?
-
-    let baton: UnsafeMutablePointer<sem_t>
+    /// What it runs, if it is a work item's.
+    final unowned(unsafe) var work: Work?
+    #if GPUVM_VALIDATE
+    final let validation = HeldLocks()
+    #endif
 
     init(_ name: String, gate: Gate) {
         self.name = name
         self.gate = gate
-        baton = .allocate(capacity: 1)
-        sem_init(baton, 0, 0)
     }
 
-    deinit {
-        sem_destroy(baton)
-        baton.deallocate()
-    }
+    /// Whether it may park; a work item of some queues may not.
+    final var mayPark: Bool { work?.queue.mayPark ?? true }
 
     /// Ends its park, or the next one. From anywhere, holding spin locks or not.
-    public func unpark() { gate.unpark(self) }
+    public final func unpark() { gate.unpark(self) }
 
     /// A signal for it, as from `kill(2)`: ends its interruptible park, or its next one, which reports and takes it.
-    public func interrupt() { gate.interrupt(self) }
+    public final func interrupt() { gate.interrupt(self) }
+
+    /// What a park ends with that need not begin.
+    final func takeEarlyWake(interruptible: Bool) -> Wake? {
+        if hasPermit {
+            hasPermit = false
+            return .woken
+        }
+        if interruptible && hasSignal {
+            hasSignal = false
+            return .interrupted
+        }
+        return nil
+    }
+
+    final override func come() { gate.timeOut(self) }
+
+    /// Becomes the run of a work item. Signals are for who they were meant for.
+    final func begin(_ work: Work) {
+        self.work = work
+        work.runner = self
+        work.isQueued = false
+        hasSignal = false
+    }
 }
 
 /// How a park ended.

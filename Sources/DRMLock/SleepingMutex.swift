@@ -4,6 +4,9 @@ public import KernelErrno
 public final class SleepingMutex: Sendable {
     @usableFromInline let core: SleepingLock
     public let lockClass: LockClass
+    #if GPUVM_VALIDATE
+    @usableFromInline let identity = LockIdentity(isWW: false)
+    #endif
 
     public init(_ lockClass: LockClass, gate: Gate) {
         self.lockClass = lockClass
@@ -24,11 +27,18 @@ public final class SleepingMutex: Sendable {
 
     @inlinable
     func take(interruptible: Bool, _ file: StaticString, _ line: UInt32) throws(KernelErrno) {
+        #if GPUVM_VALIDATE
+        core.gate.validator.willTake(
+            lockClass, identity, ticket: nil, slowly: false, gate: core.gate, file, line)
+        #endif
         core.gate.point()
         if !core.tryLock(nil) {
             try core.lockContended(nil, mayDie: false, interruptible: interruptible, lockClass.name)
         }
         core.gate.tookSleepingLock()
+        #if GPUVM_VALIDATE
+        core.gate.validator.took(lockClass, identity, ticket: nil, gate: core.gate, file, line)
+        #endif
     }
 
     /// - Returns: whether it was free, and is taken now.
@@ -36,10 +46,16 @@ public final class SleepingMutex: Sendable {
         core.gate.point()
         guard core.tryLock(nil) else { return false }
         core.gate.tookSleepingLock()
+        #if GPUVM_VALIDATE
+        core.gate.validator.took(lockClass, identity, ticket: nil, gate: core.gate, file, line)
+        #endif
         return true
     }
 
     @inlinable public func unlock(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+        #if GPUVM_VALIDATE
+        core.gate.validator.gave(lockClass, identity, gate: core.gate, file, line)
+        #endif
         core.unlock()
         core.gate.gaveSleepingLock()
     }
@@ -54,5 +70,9 @@ public final class SleepingMutex: Sendable {
     }
 
     /// Says that the caller has it; only the lock validator looks.
-    @inlinable public func assertHeld(_ file: StaticString = #fileID, _ line: UInt32 = #line) {}
+    @inlinable public func assertHeld(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+        #if GPUVM_VALIDATE
+        core.gate.validator.assertHeld(lockClass, identity, gate: core.gate, file, line)
+        #endif
+    }
 }

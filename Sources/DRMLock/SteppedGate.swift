@@ -7,9 +7,8 @@ internal import Glibc
 /// work items, each of which is one step. Time stands still while anybody may go on, then jumps to the next timer or
 /// deadline. When nothing may go on and nothing is to come, that is a deadlock: ``onDeadlock``.
 ///
-/// Each actor has a thread of its own. Work items run on the stack of whoever parked or stepped; one that may park
-/// does so only if nobody below it on that stack holds a sleeping lock (it could wait for that for ever), and gets a
-/// thread otherwise.
+/// Each actor has a thread of its own, and so has the run of a work item that may park; other items run on the stack
+/// of whoever parks or steps. ``WorkQueue/parksOnlyForLocks`` is the exception.
 public final class SteppedGate: Gate, @unchecked Sendable {
     /// Who goes on, of those who may.
     public enum Order {
@@ -19,18 +18,9 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         case seeded(UInt64)
         /// By the caller: the index of one out of `count` (≥ 1).
         case chosen((_ count: Int) -> Int)
-    }
 
-    enum Runnable {
-        case actor(GateActor)
-        case work(Work)
-
-        func isActor(_ actor: GateActor) -> Bool {
-            if case .actor(let a) = self { a === actor } else { false }
-        }
-
-        func isWork(_ work: Work) -> Bool {
-            if case .work(let w) = self { w === work } else { false }
+        var isFirst: Bool {
+            if case .first = self { true } else { false }
         }
     }
 
@@ -38,27 +28,37 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     /// with the list of who waits for what.
     public var onDeadlock: () -> Void = {}
 
-    private var order: Order
+    private let order: Order
     private var random = SplitMix(state: 0)
     private var time: UInt64
-    private var me: GateActor!
-    /// Who steps another actor and gets the baton back when that parks.
-    private var stepper: GateActor?
-    /// In the order they became so.
-    private var ready: [Runnable] = []
+    /// Has the baton.
+    private unowned(unsafe) var me: SteppedActor!
+    /// Steps another actor and gets the baton back when that parks.
+    private var stepper: SteppedActor?
+    private var ready = ReadyLine()
     private var moments = Moments()
-    /// Actors for work items' runs, to be used again.
-    private var spareRunners: [GateActor] = []
-    /// Who is parked, for the report of a deadlock.
-    private var parked: [(actor: GateActor, why: StaticString)] = []
+    /// All who have not ended, but for spare ones: the caller of init first.
+    private var actors: [SteppedActor] = []
+    /// Actors for work items' runs, to be used again: on borrowed stacks, and with threads of their own.
+    private var spareRunners: [SteppedActor] = []
+    private var spareThreads: [SteppedActor] = []
 
     /// The caller is the first actor and has the baton.
     public init(_ order: Order = .first, now: UInt64 = 1_000_000_000) {
         self.order = order
         time = now
-        super.init()
         if case .seeded(let seed) = order { random = SplitMix(state: seed) }
-        me = GateActor("main", gate: self)
+        super.init(hasPoints: !order.isFirst, countsLocks: true)
+        let main = SteppedActor("main", gate: self)
+        actors.append(main)
+        me = main
+    }
+
+    deinit {
+        for actor in spareThreads {
+            actor.state = .ended
+            actor.post()
+        }
     }
 
     public override var now: UInt64 { time }
@@ -68,28 +68,28 @@ public final class SteppedGate: Gate, @unchecked Sendable {
 
     @discardableResult
     public override func spawn(_ name: String, _ body: @escaping @Sendable () -> Void) -> GateActor {
-        let actor = GateActor(name, gate: self)
+        let actor = SteppedActor(name, gate: self)
         startThread { [self] in
-            sem_wait(actor.baton)
+            actor.waitForBaton()
             body()
             end(actor)
         }
+        actors.append(actor)
         actor.state = .ready
         ready.append(.actor(actor))
         return actor
     }
 
     /// The last of a thread: hands the baton on for good.
-    private func end(_ actor: GateActor) {
+    private func end(_ actor: SteppedActor) {
+        #if GPUVM_VALIDATE
+        validator.end(of: actor)
+        #endif
         actor.state = .ended
         for joiner in actor.joiners { unpark(joiner) }
         actor.joiners = []
-        while true {
-            switch take() {
-            case .work(let work): run(work)
-            case .actor(let next): return handOver(to: next)
-            }
-        }
+        actors.removeAll { $0 === actor }
+        handOver(to: nextActor())
     }
 
     public override func join(_ actor: GateActor) {
@@ -105,40 +105,34 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     ) -> Wake {
         let actor = me!
         precondition(actor.mayPark, "a work item of a queue that may not park waits for \(why)")
-        if actor.hasPermit {
-            actor.hasPermit = false
-            return .woken
-        }
-        if interruptible && actor.hasSignal {
-            actor.hasSignal = false
-            return .interrupted
-        }
+        if let wake = actor.takeEarlyWake(interruptible: interruptible) { return wake }
         actor.state = .parked(interruptible: interruptible)
-        actor.parkNumber += 1
-        if deadline != .never { moments.add(at: deadline, .actor(actor, park: actor.parkNumber)) }
-        parked.append((actor, why))
-        goOn(with: take(), until: actor)
+        actor.why = why
+        if deadline != .never { moments.add(actor, at: deadline) }
+        let next = nextActor()
+        resume(actor, after: next)
         return actor.wake
     }
 
-    /// Others go on, beginning with `next`, until the actor, which is parked or ready, is picked.
-    private func goOn(with next: Runnable, until actor: GateActor) {
-        var next = next
-        while case .work(let work) = next {
-            run(work)
-            next = take()
-        }
-        if case .actor(let other) = next, other !== actor {
-            handOver(to: other)
-            sem_wait(actor.baton)
+    /// Hands the baton to `next`, unless that is the actor itself, and waits until it comes back.
+    private func resume(_ actor: SteppedActor, after next: SteppedActor) {
+        if next !== actor {
+            handOver(to: next)
+            actor.waitForBaton()
         }
         actor.state = .running
-        me = actor
     }
 
-    private func handOver(to next: GateActor) {
-        me = next
-        sem_post(next.baton)
+    private func handOver(to next: SteppedActor) {
+        become(next)
+        next.state = .running
+        next.post()
+    }
+
+    private func become(_ actor: SteppedActor) {
+        me.heldLocks = held
+        me = actor
+        held = actor.heldLocks
     }
 
     public override func unpark(_ actor: GateActor) {
@@ -157,15 +151,17 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         makeReady(actor, .interrupted)
     }
 
+    override func timeOut(_ actor: GateActor) { makeReady(actor, .timedOut) }
+
     private func makeReady(_ actor: GateActor, _ wake: Wake) {
+        let actor = unsafeDowncast(actor, to: SteppedActor.self)
+        moments.remove(actor)
         actor.wake = wake
         actor.state = .ready
-        if let i = parked.lastIndex(where: { $0.actor === actor }) { parked.remove(at: i) }
         if !actor.isBuried { ready.append(.actor(actor)) }
     }
 
-    public override func point() {
-        if case .first = order { return }
+    override func passPoint() {
         let actor = me!
         guard !ready.isEmpty, actor.mayPark else { return }
         let i = pick(ready.count + 1)
@@ -173,11 +169,8 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         let next = ready.remove(at: i)
         actor.state = .ready
         ready.append(.actor(actor))
-        goOn(with: next, until: actor)
+        resume(actor, after: run(next) ?? nextActor())
     }
-
-    public override func tookSleepingLock() { me.held += 1 }
-    public override func gaveSleepingLock() { me.held -= 1 }
 
     // MARK: Steps
 
@@ -186,19 +179,13 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     @discardableResult
     public func step() -> Bool {
         guard !ready.isEmpty else { return false }
-        let actor = me!
-        switch take() {
-        case .work(let work):
-            run(work)
-        case .actor(let next):
-            // The baton comes back here first of all, whatever the order says.
-            actor.state = .ready
-            stepper = actor
-            handOver(to: next)
-            sem_wait(actor.baton)
-            actor.state = .running
-            me = actor
-        }
+        guard let next = run(ready.remove(at: pick(ready.count))) else { return true }
+        let actor = me!, outer = stepper
+        // The baton comes back here first of all, whatever the order says.
+        stepper = actor
+        actor.state = .ready
+        resume(actor, after: next)
+        stepper = outer
         return true
     }
 
@@ -211,30 +198,33 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public func advance(by nanoseconds: UInt64) {
         let end = time + nanoseconds
         runUntilIdle()
-        while let moment = moments.next, moment <= end {
+        while let moment = moments.first, moment.time <= end {
             fireNext()
             runUntilIdle()
         }
-        time = end
+        time = max(time, end)
     }
 
     /// Nothing is ready and nothing will come by itself.
-    public var isIdle: Bool { ready.isEmpty && moments.next == nil }
+    public var isIdle: Bool { ready.isEmpty && moments.first == nil }
 
-    private func take() -> Runnable {
-        if let actor = stepper {
-            stepper = nil
-            return .actor(actor)
-        }
-        while ready.isEmpty {
-            if moments.next != nil {
-                fireNext()
-            } else {
-                onDeadlock()
-                precondition(!ready.isEmpty, "deadlock: \(waiting)")
+    /// Runs work items until it is an actor's turn.
+    private func nextActor() -> SteppedActor {
+        while true {
+            if let actor = stepper {
+                stepper = nil
+                return actor
             }
+            while ready.isEmpty {
+                if moments.first != nil {
+                    fireNext()
+                } else {
+                    onDeadlock()
+                    precondition(!ready.isEmpty, "deadlock: \(waiting)")
+                }
+            }
+            if let actor = run(ready.remove(at: pick(ready.count))) { return actor }
         }
-        return ready.remove(at: pick(ready.count))
     }
 
     private func pick(_ count: Int) -> Int {
@@ -246,26 +236,24 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     private func fireNext() {
-        let (moment, what) = moments.removeFirst()
-        switch what {
-        case .actor(let actor, let park):
-            guard case .parked = actor.state, actor.parkNumber == park else { return }
-            time = max(time, moment)
-            makeReady(actor, .timedOut)
-        case .timer(let timer, let arming):
-            guard timer.deadline != nil, timer.armNumber == arming else { return }
-            time = max(time, moment)
-            timer.deadline = nil
-            enqueue(timer.work)
-        }
+        let moment = moments.first!
+        moments.remove(moment)
+        time = max(time, moment.time)
+        moment.come()
     }
 
     /// Who waits for what: `name: what`, a comma between.
     public var waiting: String {
-        parked.map { "\($0.actor.name): \($0.why)" }.joined(separator: ", ")
+        actors.compactMap { actor in
+            switch actor.state {
+            case .parked: "\(actor.label): \(actor.why)"
+            case .ready where actor.isBuried: "\(actor.label): a work item on its stack"
+            default: nil
+            }
+        }.joined(separator: ", ")
     }
 
-    // MARK: Work and timers
+    // MARK: Work
 
     public override func enqueue(_ work: Work) {
         guard !work.isQueued else { return }
@@ -273,44 +261,85 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         if work.runner == nil { ready.append(.work(work)) }
     }
 
-    private func run(_ work: Work) {
-        let below = me!
-        guard !work.queue.mayPark || below.held + below.heldBelow == 0 else {
-            return runOnThread(work)
+    /// Runs a work item.
+    /// - Returns: whose turn it is instead: an actor, or the item's run on a thread of its own.
+    private func run(_ next: ReadyLine.Entry) -> SteppedActor? {
+        switch next {
+        case .actor(let actor): return actor
+        case .work(let work):
+            guard !work.queue.mayPark || canBorrow(for: work.queue) else { return thread(for: work) }
+            runHere(work)
+            return nil
         }
-        let runner = spareRunners.popLast() ?? GateActor("work", gate: self)
-        runner.heldBelow = below.held + below.heldBelow
-        runner.mayPark = work.queue.mayPark
+    }
+
+    /// Whoever lies below a parked run has no lock that it could wait for, and is not a run that may be waited for.
+    private func canBorrow(for queue: WorkQueue) -> Bool {
+        queue.parksOnlyForLocks && order.isFirst && held == 0 && me.work == nil
+    }
+
+    private func runHere(_ work: Work) {
+        let below = me!
+        let runner = spareRunners.popLast() ?? SteppedActor("", gate: self)
         below.isBuried = true
-        if case .ready = below.state { ready.removeAll { $0.isActor(below) } }
+        if case .ready = below.state { ready.removeActor(below) }
+        become(runner)
         execute(work, as: runner)
+        become(below)
         below.isBuried = false
-        me = below
+        // It was, or became so meanwhile.
         if case .ready = below.state { ready.append(.actor(below)) }
         spareRunners.append(runner)
     }
 
-    private func runOnThread(_ work: Work) {
-        // Not to be picked again: the new actor has it.
-        work.runner = spawn(work.queue.name) { [self] in execute(work, as: me) }
+    private func execute(_ work: Work, as runner: SteppedActor) {
+        runner.state = .running
+        runner.begin(work)
+        if work.queue.mayPark { actors.append(runner) }
+        work.run()
+        #if GPUVM_VALIDATE
+        validator.end(of: runner)
+        #endif
+        if work.queue.mayPark { actors.removeAll { $0 === runner } }
+        runner.work = nil
+        for waiter in work.takeWaiters() { unpark(waiter) }
+        if work.isQueued { ready.append(.work(work)) }
     }
 
-    private func execute(_ work: Work, as runner: GateActor) {
-        runner.state = .running
-        me = runner
-        work.runner = runner
-        work.isQueued = false
-        work.run()
-        work.runner = nil
-        if work.isQueued { ready.append(.work(work)) }
-        for waiter in work.waiters { unpark(waiter) }
-        work.waiters = []
+    /// Whose thread, as soon as it gets the baton, runs the work item.
+    private func thread(for work: Work) -> SteppedActor {
+        let runner = spareThreads.popLast() ?? startRunner()
+        runner.assigned = work
+        return runner
+    }
+
+    private func startRunner() -> SteppedActor {
+        let runner = SteppedActor("", gate: self)
+        // An idle thread does not keep the gate; one that runs something does.
+        let unowned = Unmanaged.passUnretained(self)
+        startThread {
+            while true {
+                runner.waitForBaton()
+                guard let work = runner.assigned else { return }
+                runner.assigned = nil
+                unowned.takeUnretainedValue().runOnThread(work, as: runner)
+            }
+        }
+        return runner
+    }
+
+    private func runOnThread(_ work: Work, as runner: SteppedActor) {
+        execute(work, as: runner)
+        runner.state = .ended
+        let next = nextActor()
+        spareThreads.append(runner)
+        handOver(to: next)
     }
 
     public override func cancel(_ work: Work) {
         if work.isQueued {
             work.isQueued = false
-            ready.removeAll { $0.isWork(work) }
+            ready.removeWork(work)
         }
         while let runner = work.runner, runner !== me {
             work.waiters.append(me)
@@ -325,14 +354,47 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         }
     }
 
-    public override func arm(_ timer: Timer, at deadline: UInt64) {
-        timer.deadline = deadline
-        timer.armNumber += 1
-        moments.add(at: deadline, .timer(timer, arming: timer.armNumber))
-    }
+    // MARK: Timers
+
+    public override func arm(_ timer: Timer, at deadline: UInt64) { moments.add(timer, at: deadline) }
 
     public override func disarm(_ timer: Timer) -> Bool {
-        defer { timer.deadline = nil }
-        return timer.deadline != nil
+        defer { moments.remove(timer) }
+        return timer.isWaiting
     }
+
+    override func deadline(of timer: Timer) -> UInt64? { timer.isWaiting ? timer.time : nil }
+}
+
+/// One of the stepped gate's.
+final class SteppedActor: GateActor, @unchecked Sendable {
+    /// What it is parked for.
+    var why: StaticString = ""
+    /// How many sleeping locks it holds, while another has the baton.
+    var heldLocks = 0
+    /// A work item runs on its stack: it cannot go on before that ends.
+    var isBuried = false
+    /// What its thread is to run, if it is a spare one.
+    var assigned: Work?
+    private let baton: UnsafeMutablePointer<sem_t>
+
+    override init(_ name: String, gate: Gate) {
+        baton = .allocate(capacity: 1)
+        sem_init(baton, 0, 0)
+        super.init(name, gate: gate)
+    }
+
+    deinit {
+        sem_destroy(baton)
+        baton.deallocate()
+    }
+
+    func post() { sem_post(baton) }
+
+    func waitForBaton() {
+        while sem_wait(baton) != 0 {}
+    }
+
+    /// Its name, or that of the queue whose item it runs.
+    var label: String { work?.queue.name ?? name }
 }

@@ -11,6 +11,9 @@ public import KernelErrno
 public struct WWMutex: ~Copyable, Sendable {
     @usableFromInline let core: SleepingLock
     public let lockClass: LockClass
+    #if GPUVM_VALIDATE
+    @usableFromInline let identity = LockIdentity(isWW: true)
+    #endif
 
     public init(_ lockClass: LockClass, gate: Gate) {
         self.lockClass = lockClass
@@ -24,12 +27,19 @@ public struct WWMutex: ~Copyable, Sendable {
         _ context: AcquireContext?, interruptible: Bool = false,
         _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
+        #if GPUVM_VALIDATE
+        core.gate.validator.willTake(
+            lockClass, identity, ticket: context, slowly: false, gate: core.gate, file, line)
+        #endif
         core.gate.point()
         if !core.tryLock(context) {
             try core.lockContended(context, mayDie: true, interruptible: interruptible, "a ww mutex")
         }
         context?.acquired += 1
         core.gate.tookSleepingLock()
+        #if GPUVM_VALIDATE
+        core.gate.validator.took(lockClass, identity, ticket: context, gate: core.gate, file, line)
+        #endif
     }
 
     /// Takes the lock that `EDEADLK` came from: waits however old who has it. The ticket holds nothing.
@@ -39,12 +49,19 @@ public struct WWMutex: ~Copyable, Sendable {
         _ context: AcquireContext?, interruptible: Bool = false,
         _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
+        #if GPUVM_VALIDATE
+        core.gate.validator.willTake(
+            lockClass, identity, ticket: context, slowly: true, gate: core.gate, file, line)
+        #endif
         core.gate.point()
         if !core.tryLock(context) {
             try core.lockContended(context, mayDie: false, interruptible: interruptible, "a ww mutex, slowly")
         }
         context?.acquired += 1
         core.gate.tookSleepingLock()
+        #if GPUVM_VALIDATE
+        core.gate.validator.took(lockClass, identity, ticket: context, gate: core.gate, file, line)
+        #endif
     }
 
     /// - Returns: whether it was free, and is taken now.
@@ -56,11 +73,17 @@ public struct WWMutex: ~Copyable, Sendable {
         guard core.tryLock(context) else { return false }
         context?.acquired += 1
         core.gate.tookSleepingLock()
+        #if GPUVM_VALIDATE
+        core.gate.validator.took(lockClass, identity, ticket: context, gate: core.gate, file, line)
+        #endif
         return true
     }
 
     @inlinable
     public borrowing func unlock(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+        #if GPUVM_VALIDATE
+        core.gate.validator.gave(lockClass, identity, gate: core.gate, file, line)
+        #endif
         core.unlock()
         core.gate.gaveSleepingLock()
     }
@@ -70,5 +93,9 @@ public struct WWMutex: ~Copyable, Sendable {
 
     /// Says that the caller has it; only the lock validator looks.
     @inlinable
-    public borrowing func assertHeld(_ file: StaticString = #fileID, _ line: UInt32 = #line) {}
+    public borrowing func assertHeld(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+        #if GPUVM_VALIDATE
+        core.gate.validator.assertHeld(lockClass, identity, gate: core.gate, file, line)
+        #endif
+    }
 }

@@ -6,23 +6,33 @@ public final class WorkQueue: @unchecked Sendable {
     public let gate: Gate
     /// Whether its items may park (take sleeping locks, wait). Those of a queue that signals fences may not.
     public let mayPark: Bool
+    /// Its items park only for locks, whose holders need nothing of who waits for a fence or sleeps. Then the
+    /// stepped gate runs them, in ``SteppedGate/Order/first`` order, on the stack of whoever parks or steps, which
+    /// is much quicker than a thread of their own; who lies below cannot go on before they end.
+    public let parksOnlyForLocks: Bool
 
-    public init(_ name: String, gate: Gate, mayPark: Bool) {
+    public init(_ name: String, gate: Gate, mayPark: Bool, onlyForLocks: Bool = false) {
         self.name = name
         self.gate = gate
         self.mayPark = mayPark
+        parksOnlyForLocks = onlyForLocks
+        gate.prepare(self)
     }
 }
 
 /// A work item: something to be done soon, on its queue. Subclasses say what.
 open class Work: @unchecked Sendable {
     public final let queue: WorkQueue
-    /// Waits for its turn. Belongs to the gate.
+    // These belong to the gate.
+    /// Waits for its turn.
     final var isQueued = false
-    /// Who runs it now. Belongs to the gate.
-    final var runner: GateActor?
-    /// Who waits for it to end. Belongs to the gate.
+    /// Who runs it now.
+    final unowned(unsafe) var runner: GateActor?
+    /// Who waits for it to end.
     final var waiters: [GateActor] = []
+    /// The next of the threaded gate's line, where it stands itself.
+    final var next: Work?
+    final var isInLine = false
 
     public init(queue: WorkQueue) {
         self.queue = queue
@@ -36,24 +46,34 @@ open class Work: @unchecked Sendable {
     /// Takes it out of its queue and waits until it does not run; a call from its own run does not wait.
     public final func cancel() { queue.gate.cancel(self) }
 
-    /// Waits until it neither waits for its turn nor runs.
+    /// Waits until it neither waits for its turn nor runs; a call from its own run does not wait.
     public final func flush() { queue.gate.flush(self) }
+
+    /// Its run has ended.
+    /// - Returns: who waits for that.
+    final func takeWaiters() -> [GateActor] {
+        runner = nil
+        guard !waiters.isEmpty else { return [] }
+        defer { waiters = [] }
+        return waiters
+    }
 }
 
-/// Queues a work item when its time has come.
-public final class Timer: @unchecked Sendable {
+/// Queues a work item when its time has come. The gate keeps it while it is armed.
+public final class Timer: Moment, @unchecked Sendable {
     public let work: Work
-    /// When; `nil`: not armed. Belongs to the gate.
-    public internal(set) var deadline: UInt64?
-    /// Which arming this is; an older one in the gate's heap is void.
-    var armNumber = 0
 
     public init(_ work: Work) {
         self.work = work
     }
 
+    /// When; `nil`: not armed.
+    public var deadline: UInt64? { work.queue.gate.deadline(of: self) }
+
     /// Arms it for a moment of the gate's clock, or moves it there.
     public func arm(at deadline: UInt64) { work.queue.gate.arm(self, at: deadline) }
+
+    override func come() { work.enqueue() }
 
     /// - Returns: whether it was armed.
     @discardableResult
