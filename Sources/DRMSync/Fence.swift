@@ -98,6 +98,11 @@ open class Fence: @unchecked Sendable {
         return failure.map(Status.failed) ?? .done
     }
 
+    /// Who made it, and on which timeline it is; of one that has signalled nobody knows any more.
+    public final var names: (driver: String, timeline: String) {
+        isFlaggedSignaled ? ("detached-driver", "signaled-timeline") : (driverName, timelineName)
+    }
+
     /// Says that it will end with an error. Before signalling, by whoever signals.
     public final func setError(_ error: KernelErrno) {
         assert(!isFlaggedSignaled, "an error for a fence that has signalled")
@@ -167,6 +172,16 @@ open class Fence: @unchecked Sendable {
         if !enableSignaling() { signal() }
     }
 
+    /// Whether somebody wanted to know already.
+    package final var isEnabled: Bool {
+        state.load(ordering: .acquiring) & State.enabled != 0
+    }
+
+    /// Passes a deadline hint on while it can help.
+    public final func setDeadlineIfPending(_ deadline: UInt64) {
+        if !isSignaled { setDeadline(deadline) }
+    }
+
     // MARK: Callbacks
 
     /// Has a callback run when it signals. It is kept until then.
@@ -229,6 +244,7 @@ open class Fence: @unchecked Sendable {
     open func enableSignaling() -> Bool { true }
     /// A hint that somebody would like it done by a moment of the gate's clock.
     open func setDeadline(_ deadline: UInt64) {}
+    /// Of a pending fence; see ``names``.
     open var driverName: String { "gpuvm" }
     open var timelineName: String { "unnamed" }
 }
