@@ -72,7 +72,8 @@ let package = Package(
         // Tests.
         .target(name: "Model", path: "Tests/Model"),
         test("DRMLockTests", ["DRMLock", "KernelErrno"]),
-        test("DRMSyncTests", ["DRMSync", "DRMLock", "KernelErrno"]),
+        .target(name: "GateSupport", dependencies: ["DRMLock"], path: "Tests/GateSupport"),
+        test("DRMSyncTests", ["DRMSync", "DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("JSONLinesTests", ["JSONLines"]),
         test("GPUVMTests", ["GPUVM", "KernelErrno", "Model"]),
         test("NVMMUTests", ["NVMMU", "KernelErrno", "Model"]),

@@ -43,6 +43,9 @@ public final class Reservation: @unchecked Sendable {
         lock = WWMutex(Self.lockClass, gate: gate)
     }
 
+    /// Whether anybody has the lock.
+    public var isLocked: Bool { lock.isLocked }
+
     /// Gives the lock back. Slots that were reserved and not used are gone, where the lock validator looks.
     public func unlock(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
         #if GPUVM_VALIDATE
