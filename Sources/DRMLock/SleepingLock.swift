@@ -8,7 +8,8 @@ public import Synchronization
 /// exactly where the line is not empty, but for moments inside `line`'s lock. While it is set nobody but who has that
 /// lock changes `word`; so the holder's ticket cannot go away there. Who is queued has its ticket's count at rest.
 ///
-/// The line: ticketed waiters stand by age, the oldest first; who has no ticket keeps its place among them.
+/// The line: ticketed waiters stand by age, the oldest first; who has no ticket keeps its place among them. A ticket
+/// that holds something never stands behind an older one, so handing the lock on makes nobody give way.
 @usableFromInline
 struct SleepingLock: ~Copyable, @unchecked Sendable {
     @usableFromInline let word = Atomic<UInt>(0)
@@ -157,7 +158,6 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         }
         first.store(next.next.map(Unmanaged.passUnretained), ordering: .relaxed)
         word.store(Self.word(of: next.context) | Self.hasWaiters, ordering: .releasing)
-        killYounger(than: next.context)
         noteEmptyLine()
         next.outcome = .owns
         next.actor.unpark()
