@@ -56,7 +56,7 @@ let package = Package(
         swift("NVMMU", ["KernelErrno", "CNVMMU"]),
         swift("GPUVM", ["KernelErrno", "CGPUVM"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
-        swift("NouveauDevice", ["KernelErrno", "NVMMU", "GPUVM", "NouveauUAPI"]),
+        swift("NouveauDevice", ["KernelErrno", "DRMLock", "DRMSync", "NVMMU", "GPUVM", "NouveauUAPI"]),
         swift("JSONLines", ["CZlib"]),
         swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "CNouveauUAPI", "NouveauDevice", "JSONLines"]),
         swift("GPUVMConform", ["KernelErrno", "GPUVM", "NVMMU", "JSONLines"]),

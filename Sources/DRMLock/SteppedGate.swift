@@ -235,10 +235,14 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         }
     }
 
+    /// 2^62 ns, 146 years: who set a moment so far off meant "for ever". When nothing else is left it comes, and the
+    /// clock stays where it is.
+    private static let farAway: UInt64 = 1 << 62
+
     private func fireNext() {
         let moment = moments.first!
         moments.remove(moment)
-        time = max(time, moment.time)
+        if moment.time < Self.farAway { time = max(time, moment.time) }
         moment.come()
     }
 

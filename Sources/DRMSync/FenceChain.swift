@@ -69,28 +69,29 @@ public final class FenceChain: Fence, @unchecked Sendable {
 
     /// The next older fence that is pending, a link or what a timeline began with (`dma_fence_chain_walk`). Takes
     /// signalled ones out, wherever they are.
-    public var pendingPrevious: Fence? {
+    public var pendingPrevious: Fence? { pendingPrevious(asking: true) }
+
+    /// - Parameter asking: asks fences whether they are done; callbacks of those that are run then.
+    private func pendingPrevious(asking: Bool) -> Fence? {
         while let fence = rawPrevious {
-            if let link = fence as? FenceChain {
-                guard link.contained.isSignaled else { return link }
-                replacePrevious(link, with: link.rawPrevious)
-            } else {
-                guard fence.isSignaled else { return fence }
-                replacePrevious(fence, with: nil)
-            }
+            let link = fence as? FenceChain
+            let what = link?.contained ?? fence
+            guard asking ? what.isSignaled : what.isFlaggedSignaled else { return fence }
+            replacePrevious(fence, with: link?.rawPrevious)
         }
         return nil
     }
 
     /// What is to be waited for by who waits for a point: the oldest link that covers it. Point 0 is the fence itself.
+    /// - Parameter asking: asks fences whether they are done; callbacks of those that are run then.
     /// - Returns: `nil`: everything up to the point has signalled.
     /// - Throws: `EINVAL`: the fence is no link, or its point is below.
-    public static func find(_ fence: Fence, point: UInt64) throws(KernelErrno) -> Fence? {
+    public static func find(_ fence: Fence, point: UInt64, asking: Bool = true) throws(KernelErrno) -> Fence? {
         guard point > 0 else { return fence }
         guard let newest = fence as? FenceChain, newest.seqno >= point else { throw .EINVAL }
         var link = newest
         while link.previousSeqno >= point {
-            guard let older = link.pendingPrevious else { return nil }
+            guard let older = link.pendingPrevious(asking: asking) else { return nil }
             guard older.context == newest.context, let next = older as? FenceChain else { return older }
             link = next
         }

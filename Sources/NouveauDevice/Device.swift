@@ -1,3 +1,4 @@
+public import DRMLock
 public import KernelErrno
 public import NVMMU
 package import NouveauUAPI
@@ -35,6 +36,8 @@ public enum DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
 /// are counted, not run.
 public final class Device {
     public let chip: Chip
+    /// Where its waits park and its clock is.
+    public let gate: Gate
     public internal(set) var statistics = DeviceStatistics()
 
     package let options: DeviceOptions
@@ -49,8 +52,11 @@ public final class Device {
     var descriptors = DescriptorTable()
     var channelNumbers = ChannelNumbers()
 
+    /// - Parameter gate: `nil`: a stepped one of its own, whose first actor is the caller.
     /// - Throws: what is wrong with the arguments, in one line.
-    public init(chipset: Int, options: DeviceOptions = DeviceOptions()) throws(DeviceError) {
+    public init(
+        chipset: Int, options: DeviceOptions = DeviceOptions(), gate: Gate? = nil
+    ) throws(DeviceError) {
         guard let chip = Chip(chipset: chipset) else { throw .unknownChipset(chipset) }
         guard chipset >= 0xc0 else { throw .noVMBind(chip: chip.name) }
         let bounds: ClosedRange<UInt64> = 32 << 20...128 << 30
@@ -63,6 +69,7 @@ public final class Device {
             throw .outOfMemory
         }
         self.chip = chip
+        self.gate = gate ?? SteppedGate()
         self.options = options
         self.memory = memory
         self.pageSizes = pageSizes
@@ -83,6 +90,6 @@ public final class Device {
         openFiles.removeAll { $0.toOpaque() == closed }
     }
 
-    /// Runs queued work. Nothing is ever queued, since everything runs when it is submitted.
-    public func runUntilIdle() {}
+    /// Runs what is queued, on a stepped gate; with threads it runs by itself.
+    public func runUntilIdle() { (gate as? SteppedGate)?.runUntilIdle() }
 }

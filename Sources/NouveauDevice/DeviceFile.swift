@@ -1,3 +1,4 @@
+internal import DRMSync
 internal import KernelErrno
 internal import NouveauUAPI
 

@@ -1,8 +1,9 @@
-/// Numbers for a file's objects: each new one gets the lowest free number, from 1.
+/// Numbers for a file's objects: each new one gets the lowest free number, from 1, as the kernel's IDR gives them.
+/// Looking one up takes constant time; giving and taking back take the logarithm of how many are free in between.
 struct HandleTable<Object> {
     private var slots: [Object?] = []
-    /// No slot below is free.
-    private var lowestFree = 0
+    /// Slots that are free again: a binary heap, the lowest first.
+    private var free: [UInt32] = []
 
     subscript(handle: UInt32) -> Object? {
         let i = Int(handle) - 1
@@ -10,18 +11,19 @@ struct HandleTable<Object> {
     }
 
     mutating func insert(_ object: Object) -> UInt32 {
-        var i = lowestFree
-        while i < slots.count, slots[i] != nil { i += 1 }
-        if i == slots.count { slots.append(object) } else { slots[i] = object }
-        lowestFree = i + 1
-        return UInt32(i + 1)
+        guard let slot = takeLowestFree() else {
+            slots.append(object)
+            return UInt32(slots.count)
+        }
+        slots[Int(slot)] = object
+        return slot + 1
     }
 
     mutating func remove(_ handle: UInt32) -> Object? {
         let i = Int(handle) - 1
         guard slots.indices.contains(i), let object = slots[i] else { return nil }
         slots[i] = nil
-        lowestFree = min(lowestFree, i)
+        giveBack(UInt32(i))
         return object
     }
 
@@ -31,6 +33,30 @@ struct HandleTable<Object> {
 
     mutating func removeAll() {
         slots = []
-        lowestFree = 0
+        free = []
+    }
+
+    private mutating func giveBack(_ slot: UInt32) {
+        free.append(slot)
+        var i = free.count - 1
+        while i > 0, free[i] < free[(i - 1) / 2] {
+            free.swapAt(i, (i - 1) / 2)
+            i = (i - 1) / 2
+        }
+    }
+
+    private mutating func takeLowestFree() -> UInt32? {
+        guard let lowest = free.first else { return nil }
+        let last = free.removeLast()
+        guard !free.isEmpty else { return lowest }
+        free[0] = last
+        var i = 0
+        while true {
+            var least = i
+            for child in [2 * i + 1, 2 * i + 2] where child < free.count && free[child] < free[least] { least = child }
+            guard least != i else { return lowest }
+            free.swapAt(i, least)
+            i = least
+        }
     }
 }

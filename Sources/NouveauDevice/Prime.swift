@@ -1,11 +1,23 @@
-internal import KernelErrno
+internal import DRMSync
+package import KernelErrno
 internal import NouveauUAPI
+internal import Synchronization
 
 /// What a descriptor number of the device's own stands for.
 enum Descriptor {
     case dmaBuf(GEMObject)
     case syncobj(Syncobj)
-    case syncFile(Fence)
+    case syncFile(SyncFile)
+    case eventfd(EventCounter)
+}
+
+/// What an eventfd holds: 64 bits that count up.
+package final class EventCounter: Sendable {
+    private let count = Atomic<UInt64>(0)
+
+    package var value: UInt64 { count.load(ordering: .acquiring) }
+
+    func add(_ n: UInt64) { count.wrappingAdd(n, ordering: .acquiringAndReleasing) }
 }
 
 /// Descriptor numbers of exported objects.
@@ -39,6 +51,13 @@ struct DescriptorTable {
 }
 
 extension Device {
+    /// An eventfd of the device's own, for who has no descriptors of the process at hand.
+    package func makeEventfd() throws(KernelErrno) -> (fd: Int32, counter: EventCounter) {
+        try descriptors.checkRoom()
+        let counter = EventCounter()
+        return (descriptors.insert(.eventfd(counter)), counter)
+    }
+
     /// Closes a descriptor number that an export gave; others are ignored.
     public func closeDescriptor(_ fd: Int32) {
         descriptors.remove(fd)

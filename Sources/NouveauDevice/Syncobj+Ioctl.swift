@@ -1,10 +1,11 @@
+internal import DRMSync
 internal import KernelErrno
 internal import NouveauUAPI
 
 extension DeviceFile {
     func syncobjCreate(_ a: Argument) throws(KernelErrno) {
         let call = try SyncobjCreate(a)
-        SyncobjCreate.store(handle: syncobjs.insert(Syncobj(fence: call.isSignaled ? .plain : nil)), in: a)
+        SyncobjCreate.store(handle: syncobjs.insert(Syncobj(gate: device.gate, isSignaled: call.isSignaled)), in: a)
     }
 
     func syncobjDestroy(_ a: Argument) throws(KernelErrno) {
@@ -17,8 +18,8 @@ extension DeviceFile {
         if call.isSyncFile {
             try device.descriptors.checkRoom()
             guard let syncobj = syncobjs[call.handle] else { throw .ENOENT }
-            guard let fence = syncobj.find(call.point) else { throw .EINVAL }
-            call.store(fd: device.descriptors.insert(.syncFile(fence)), in: a)
+            let fence = try syncobj.find(call.point)
+            call.store(fd: device.descriptors.insert(.syncFile(SyncFile(fence: fence))), in: a)
         } else {
             guard let syncobj = syncobjs[call.handle] else { throw .EINVAL }
             try device.descriptors.checkRoom()
@@ -29,9 +30,9 @@ extension DeviceFile {
     func syncobjFDToHandle(_ a: Argument) throws(KernelErrno) {
         var call = try SyncobjHandle(a)
         if call.isSyncFile {
-            guard case .syncFile(let fence)? = device.descriptors[call.fd] else { throw .EINVAL }
+            guard case .syncFile(let file)? = device.descriptors[call.fd] else { throw .EINVAL }
             guard let syncobj = syncobjs[call.handle] else { throw .ENOENT }
-            if call.point != 0 { syncobj.add(call.point) } else { syncobj.fence = fence }
+            if call.point != 0 { syncobj.add(call.point, file.fence) } else { syncobj.replace(with: file.fence) }
         } else {
             guard case .syncobj(let syncobj)? = device.descriptors[call.fd] else { throw .EINVAL }
             call.store(handle: syncobjs.insert(syncobj), in: a)
@@ -42,65 +43,62 @@ extension DeviceFile {
         let call = try SyncobjTransfer(a)
         guard let destination = syncobjs[call.destination], let source = syncobjs[call.source] else { throw .ENOENT }
         guard !call.hasUnknownFlags else { throw .EINVAL }
-        guard let fence = source.find(call.sourcePoint) else { throw call.waitsForSubmit ? .ETIME : .EINVAL }
-        if call.destinationPoint == 0 {
-            destination.fence = fence
-        } else {
-            destination.add(call.destinationPoint)
-        }
+        let gate = device.gate
+        try destination.transfer(
+            from: source, call.sourcePoint, to: call.destinationPoint,
+            waitingUntil: call.waitsForSubmit ? gate.now + 5_000_000_000 : nil)
     }
 
     func syncobjReset(_ a: Argument) throws(KernelErrno) {
         let call = try SyncobjArray(binary: a)
-        for syncobj in try lookUp(call.handles(userMemory)) { syncobj.fence = nil }
+        for syncobj in try lookUp(call.handles(userMemory)) { syncobj.replace(with: nil) }
     }
 
     func syncobjSignal(_ a: Argument) throws(KernelErrno) {
         let call = try SyncobjArray(binary: a)
-        for syncobj in try lookUp(call.handles(userMemory)) { syncobj.fence = .plain }
+        for syncobj in try lookUp(call.handles(userMemory)) { syncobj.signal() }
     }
 
     func syncobjTimelineSignal(_ a: Argument) throws(KernelErrno) {
         let call = try SyncobjArray(timelineSignal: a)
         let found = try lookUp(call.handles(userMemory))
         let points = try call.points(userMemory)
-        for (syncobj, point) in zip(found, points) { syncobj.add(point) }
+        for (syncobj, point) in zip(found, points) { syncobj.signal(point) }
     }
 
     /// Points go out one by one; a copy that fails leaves the earlier ones written.
     func syncobjQuery(_ a: Argument) throws(KernelErrno) {
         let call = try SyncobjArray(query: a)
         for (i, syncobj) in try lookUp(call.handles(userMemory)).enumerated() {
-            try call.write(point: syncobj.point, index: i, userMemory)
+            try call.write(point: syncobj.query(lastSubmitted: call.lastSubmitted), index: i, userMemory)
         }
     }
 
-    /// Descriptors of the client's own process are not known here, so no number is that of an eventfd.
+    /// Descriptors of the client's own process are not known here: only the device's own eventfds are
+    /// (``Device/makeEventfd()``).
     func syncobjEventfd(_ a: Argument) throws(KernelErrno) {
         let call = try SyncobjEventfd(a)
-        guard syncobjs[call.handle] != nil else { throw .ENOENT }
-        throw device.descriptors[call.fd] == nil ? .EBADF : .EINVAL
+        guard let syncobj = syncobjs[call.handle] else { throw .ENOENT }
+        guard let descriptor = device.descriptors[call.fd] else { throw .EBADF }
+        guard case .eventfd(let counter) = descriptor else { throw .EINVAL }
+        syncobj.whenReady(call.point, isAvailable: call.waitsAvailable) { counter.add(1) }
     }
 
-    /// WAIT and TIMELINE_WAIT. Never sleeps: every fence there is has signalled, so a wait that is not satisfied on
-    /// entry could only be by another thread's call, and answers `ETIME` at once whatever its timeout.
+    /// WAIT and TIMELINE_WAIT. Timeouts are moments of the gate's clock; 0 only looks. Any other first lets the
+    /// device do what it has to do, if it is a stepped one.
     func syncobjWait(_ call: SyncobjWait, _ a: Argument) throws(KernelErrno) {
         guard call.count > 0 else { return }
         let found = try lookUp(call.handles(userMemory))
         let points = try call.points(userMemory)
-        device.runUntilIdle()
-        var satisfied = 0
-        var first: UInt32 = ~0
-        for (i, syncobj) in found.enumerated() {
-            if syncobj.find(points[i]) != nil {
-                if satisfied == 0 { first = UInt32(i) }
-                satisfied += 1
-            } else if !call.waitsForSubmit && !call.waitsAvailable {
-                throw .EINVAL
-            }
-        }
-        guard satisfied == found.count || (satisfied > 0 && !call.waitsForAll) else { throw .ETIME }
-        call.store(firstSignaled: first, in: a)
+        if call.timeout != 0 { device.runUntilIdle() }
+        var options: Syncobj.WaitOptions = []
+        if call.waitsForAll { options.insert(.all) }
+        if call.waitsForSubmit { options.insert(.forSubmit) }
+        if call.waitsAvailable { options.insert(.available) }
+        let first = try Syncobj.wait(
+            for: found, points: points, options, until: UInt64(max(call.timeout, 0)), hint: call.deadlineHint,
+            gate: device.gate)
+        call.store(firstSignaled: first.map(UInt32.init) ?? .max, in: a)
     }
 
     /// - Throws: `ENOENT`: a handle there is not.
@@ -125,19 +123,20 @@ extension DeviceFile {
         /// The job's fence, signalled already, goes into each: a point of a timeline, or in place of what was there.
         func signal() {
             for target in targets {
-                if let point = target.point { target.syncobj.add(point) } else { target.syncobj.fence = .plain }
+                if let point = target.point { target.syncobj.signal(point) } else { target.syncobj.signal() }
             }
         }
     }
 
-    /// Looks up what a job waits for and what it signals, in this order.
+    /// Looks up what a job waits for and what it signals, in this order. What it waits for has signalled, as all
+    /// that is ever put into a syncobj here.
     /// - Throws: for waits `EOPNOTSUPP`: no such type; `EINVAL`: no fence there. For signals `EINVAL`: no such type.
     ///   For both `ENOENT`.
     func resolve(waits: [Sync], signals: [Sync]) throws(KernelErrno) -> Signals {
         for wait in waits {
             guard let isTimeline = wait.isTimeline else { throw .EOPNOTSUPP }
             guard let syncobj = syncobjs[wait.handle] else { throw .ENOENT }
-            guard syncobj.find(isTimeline ? wait.point : 0) != nil else { throw .EINVAL }
+            _ = try syncobj.find(isTimeline ? wait.point : 0)
         }
         var resolved = Signals()
         for signal in signals {

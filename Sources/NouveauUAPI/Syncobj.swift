@@ -80,6 +80,8 @@ package struct SyncobjWait {
     /// Absolute, CLOCK_MONOTONIC, in nanoseconds.
     package let timeout: Int64
     package let waitsForAll, waitsForSubmit, waitsAvailable: Bool
+    /// By when the fences would be wanted; `nil`: not said.
+    package let deadlineHint: UInt64?
     private let handlesAt, pointsAt: UInt64
     private let firstSignaledAt: Int
 
@@ -88,7 +90,8 @@ package struct SyncobjWait {
         let c = a.load(nvu_syncobj_wait.self)
         try self.init(
             flags: c.flags, allowed: NVU_SYNCOBJ_WAIT_ALL | NVU_SYNCOBJ_WAIT_FOR_SUBMIT | NVU_SYNCOBJ_WAIT_DEADLINE,
-            count: c.count_handles, timeout: c.timeout_nsec, handlesAt: c.handles, pointsAt: 0, firstSignaledAt: 24)
+            count: c.count_handles, timeout: c.timeout_nsec, deadline: c.deadline_nsec, handlesAt: c.handles,
+            pointsAt: 0, firstSignaledAt: 24)
     }
 
     /// - Throws: `EINVAL`: unknown flags.
@@ -98,18 +101,19 @@ package struct SyncobjWait {
             flags: c.flags,
             allowed: NVU_SYNCOBJ_WAIT_ALL | NVU_SYNCOBJ_WAIT_FOR_SUBMIT | NVU_SYNCOBJ_WAIT_AVAILABLE
                 | NVU_SYNCOBJ_WAIT_DEADLINE,
-            count: c.count_handles, timeout: c.timeout_nsec, handlesAt: c.handles, pointsAt: c.points,
-            firstSignaledAt: 32)
+            count: c.count_handles, timeout: c.timeout_nsec, deadline: c.deadline_nsec, handlesAt: c.handles,
+            pointsAt: c.points, firstSignaledAt: 32)
     }
 
     private init(
-        flags: UInt32, allowed: UInt32, count: UInt32, timeout: Int64, handlesAt: UInt64, pointsAt: UInt64,
-        firstSignaledAt: Int
+        flags: UInt32, allowed: UInt32, count: UInt32, timeout: Int64, deadline: UInt64, handlesAt: UInt64,
+        pointsAt: UInt64, firstSignaledAt: Int
     ) throws(KernelErrno) {
         guard flags & ~allowed == 0 else { throw .EINVAL }
         waitsForAll = flags & NVU_SYNCOBJ_WAIT_ALL != 0
         waitsForSubmit = flags & NVU_SYNCOBJ_WAIT_FOR_SUBMIT != 0
         waitsAvailable = flags & NVU_SYNCOBJ_WAIT_AVAILABLE != 0
+        deadlineHint = flags & NVU_SYNCOBJ_WAIT_DEADLINE != 0 ? deadline : nil
         self.count = count
         self.timeout = timeout
         self.handlesAt = handlesAt
@@ -188,6 +192,8 @@ package struct SyncobjEventfd {
     package let handle: UInt32
     package let point: UInt64
     package let fd: Int32
+    /// The point need only be there.
+    package let waitsAvailable: Bool
 
     /// - Throws: `EINVAL`: padding, unknown flags.
     package init(_ a: Argument) throws(KernelErrno) {
@@ -196,5 +202,6 @@ package struct SyncobjEventfd {
         handle = c.handle
         point = c.point
         fd = c.fd
+        waitsAvailable = c.flags & NVU_SYNCOBJ_WAIT_AVAILABLE != 0
     }
 }

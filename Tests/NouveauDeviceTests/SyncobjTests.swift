@@ -329,6 +329,58 @@ import Testing
         #expect(call(a, fd: fd) == -.EINVAL)
     }
 
+    @Test("an eventfd counts one when the point has signalled, or is there; at once if so already")
+    func events() throws {
+        let a = create()
+        let (fd, counter) = try client.device.makeEventfd()
+        func call(_ point: UInt64, flags: UInt32 = 0) -> Int32 {
+            client.call(NVU_SYNCOBJ_EVENTFD, nvu_syncobj_eventfd(handle: a, flags: flags, point: point, fd: fd, pad: 0))
+        }
+        #expect(call(4) == 0 && call(6, flags: NVU_SYNCOBJ_WAIT_AVAILABLE) == 0)
+        signal(a, 3)
+        #expect(counter.value == 0)
+        signal(a, 5)
+        #expect(counter.value == 1)
+        #expect(call(2) == 0)
+        #expect(counter.value == 2)
+        #expect(call(9) == 0)
+        #expect(client.call(NVU_SYNCOBJ_DESTROY, nvu_syncobj_destroy(handle: a, pad: 0)) == 0)
+        #expect(counter.value == 2, "the one for point 6 is lost, and so is that for 9")
+    }
+
+    @Test("a wait for a point that goes backwards, or was never submitted, and timeouts that are over")
+    func badWaits() {
+        let a = create()
+        signal(a, 5)
+        signal(a, 2)
+        #expect(timelineWait([a], [5]) == (0, 0))
+        #expect(timelineWait([a], [6]).result == -.EINVAL)
+        for timeout in [Int64.min, -1, 0, 1, .max] {
+            var wait = nvu_syncobj_timeline_wait()
+            let result = array([a], [6]) { handles, points in
+                (wait.handles, wait.points, wait.count_handles) = (handles, points, 1)
+                wait.timeout_nsec = timeout
+                wait.flags = NVU_SYNCOBJ_WAIT_FOR_SUBMIT
+                return client.call(NVU_SYNCOBJ_TIMELINE_WAIT, &wait)
+            }
+            #expect(result == -.ETIME, "timeout \(timeout)")
+        }
+    }
+
+    @Test("a million handles: each gets the lowest free number, also when others went in between")
+    func manyHandles() {
+        var table = HandleTable<Int>()
+        for i in 1...1_000_000 { if table.insert(i) != i { Issue.record("handle \(i)") } }
+        let gone = stride(from: UInt32(1_000_000), to: 0, by: -3).map { table.remove($0) }
+        #expect(gone.allSatisfy { $0 != nil } && table.remove(1_000_000) == nil)
+        var expected: UInt32 = 1
+        for i in 0..<gone.count {
+            if table.insert(-i) != expected { Issue.record("handle \(expected)") }
+            expected += 3
+        }
+        #expect(table.insert(0) == 1_000_001 && table[1_000_002] == nil && table[0] == nil)
+    }
+
     @Test("VM_BIND and EXEC signal: binary replaces, timeline adds")
     func jobs() throws {
         try #require(client.vmInit() == 0)
