@@ -11,7 +11,7 @@ public final class AcquireContext: @unchecked Sendable {
         @inlinable get { acquired }
         set { acquired = newValue }
     }
-    @usableFromInline var acquired = 0
+    @exclusivity(unchecked) @usableFromInline var acquired = 0
 
     #if GPUVM_VALIDATE
     @usableFromInline enum Phase { case acquiring, done, ended }

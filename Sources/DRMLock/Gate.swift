@@ -18,7 +18,7 @@ public class Gate: @unchecked Sendable {
     /// One runs at a time, and ``held`` is kept.
     @usableFromInline final let countsLocks: Bool
     /// How many sleeping locks who has the baton holds.
-    @usableFromInline final var held = 0
+    @exclusivity(unchecked) @usableFromInline final var held = 0
 
     /// Called with the first mistake that the lock validator finds; no more are looked for after it. The usual one
     /// ends the process with it. To be set before the gate is used; release builds have no validator.

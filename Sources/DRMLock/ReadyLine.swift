@@ -1,43 +1,101 @@
-/// Who may go on with the stepped gate, in the order they became so.
-struct ReadyLine {
+/// Who may go on with the stepped gate, in the order they became so: a ring of words, so that a step costs no
+/// reference counting but that of its item.
+///
+/// A word is an actor, or an item with the lowest bit set. The line keeps its items; actors are kept by the gate.
+struct ReadyLine: ~Copyable {
     enum Entry {
         case actor(SteppedActor)
         case work(Work)
     }
 
-    /// Those before `head` have gone.
-    private var entries: ContiguousArray<Entry?> = []
+    private var words: UnsafeMutablePointer<UInt>
+    /// A power of two.
+    private var capacity = 16
     private var head = 0
+    private(set) var count = 0
 
-    var count: Int { entries.count - head }
-    var isEmpty: Bool { entries.count == head }
+    init() {
+        words = .allocate(capacity: capacity)
+    }
 
-    mutating func append(_ entry: Entry) { entries.append(entry) }
-
-    /// - Parameter i: counted from the first that is there.
-    mutating func remove(at i: Int) -> Entry {
-        if i > 0 { return entries.remove(at: head + i)! }
-        let entry = entries[head].take()!
-        head += 1
-        if head == entries.count {
-            entries.removeAll(keepingCapacity: true)
-            head = 0
-        } else if head >= 64, head > count {
-            entries.removeSubrange(..<head)
-            head = 0
+    deinit {
+        for i in 0..<count {
+            let word = words[(head &+ i) & (capacity &- 1)]
+            if word & 1 != 0 { Self.item(word).release() }
         }
-        return entry
+        words.deallocate()
     }
 
-    mutating func removeActor(_ actor: SteppedActor) {
-        remove { if case .actor(let other) = $0 { other === actor } else { false } }
+    var isEmpty: Bool { count == 0 }
+
+    mutating func append(_ actor: SteppedActor) { append(word: Self.word(actor)) }
+
+    mutating func append(_ work: Work) {
+        _ = Unmanaged.passRetained(work)
+        append(word: Self.word(work))
     }
 
-    mutating func removeWork(_ work: Work) {
-        remove { if case .work(let other) = $0 { other === work } else { false } }
+    /// - Parameter i: counted from the first.
+    mutating func remove(at i: Int) -> Entry {
+        let word = removeWord(at: i)
+        if word & 1 != 0 { return .work(Self.item(word).takeRetainedValue()) }
+        let pointer = UnsafeRawPointer(bitPattern: word).unsafelyUnwrapped
+        return .actor(Unmanaged.fromOpaque(pointer).takeUnretainedValue())
     }
 
-    private mutating func remove(_ matches: (Entry) -> Bool) {
-        if let i = entries[head...].firstIndex(where: { matches($0!) }) { _ = remove(at: i - head) }
+    mutating func remove(_ actor: SteppedActor) {
+        if let i = index(of: Self.word(actor)) { _ = removeWord(at: i) }
+    }
+
+    mutating func remove(_ work: Work) {
+        guard let i = index(of: Self.word(work)) else { return }
+        _ = removeWord(at: i)
+        Unmanaged.passUnretained(work).release()
+    }
+
+    // MARK: Words
+
+    private static func word(_ actor: SteppedActor) -> UInt {
+        UInt(bitPattern: Unmanaged.passUnretained(actor).toOpaque())
+    }
+
+    private static func word(_ work: Work) -> UInt {
+        UInt(bitPattern: Unmanaged.passUnretained(work).toOpaque()) | 1
+    }
+
+    private static func item(_ word: UInt) -> Unmanaged<Work> {
+        .fromOpaque(UnsafeRawPointer(bitPattern: word & ~1).unsafelyUnwrapped)
+    }
+
+    private func slot(_ i: Int) -> Int { (head &+ i) & (capacity &- 1) }
+
+    private func index(of word: UInt) -> Int? { (0..<count).first { words[slot($0)] == word } }
+
+    private mutating func append(word: UInt) {
+        if count == capacity { grow() }
+        words[slot(count)] = word
+        count &+= 1
+    }
+
+    private mutating func removeWord(at i: Int) -> UInt {
+        let word = words[slot(i)]
+        // Those before it move up.
+        var i = i
+        while i > 0 {
+            words[slot(i)] = words[slot(i &- 1)]
+            i &-= 1
+        }
+        head = slot(1)
+        count &-= 1
+        return word
+    }
+
+    private mutating func grow() {
+        let larger = UnsafeMutablePointer<UInt>.allocate(capacity: capacity * 2)
+        for i in 0..<count { larger[i] = words[slot(i)] }
+        words.deallocate()
+        words = larger
+        capacity *= 2
+        head = 0
     }
 }

@@ -29,18 +29,18 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public var onDeadlock: () -> Void = {}
 
     private let order: Order
-    private var random = SplitMix(state: 0)
+    @exclusivity(unchecked) private var random = SplitMix(state: 0)
     private var time: UInt64
     /// Has the baton.
     private unowned(unsafe) var me: SteppedActor!
     /// Steps another actor and gets the baton back when that parks.
     private var stepper: SteppedActor?
-    private var ready = ReadyLine()
-    private var moments = Moments()
+    @exclusivity(unchecked) private var ready = ReadyLine()
+    @exclusivity(unchecked) private var moments = Moments()
     /// All who have not ended, but for spare ones: the caller of init first.
     private var actors: [SteppedActor] = []
     /// Actors for work items' runs, to be used again: on borrowed stacks, and with threads of their own.
-    private var spareRunners: [SteppedActor] = []
+    @exclusivity(unchecked) private var spareRunners: [SteppedActor] = []
     private var spareThreads: [SteppedActor] = []
 
     /// The caller is the first actor and has the baton.
@@ -76,7 +76,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         }
         actors.append(actor)
         actor.state = .ready
-        ready.append(.actor(actor))
+        ready.append(actor)
         return actor
     }
 
@@ -158,7 +158,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         moments.remove(actor)
         actor.wake = wake
         actor.state = .ready
-        if !actor.isBuried { ready.append(.actor(actor)) }
+        if !actor.isBuried { ready.append(actor) }
     }
 
     override func passPoint() {
@@ -168,7 +168,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         guard i < ready.count else { return }
         let next = ready.remove(at: i)
         actor.state = .ready
-        ready.append(.actor(actor))
+        ready.append(actor)
         resume(actor, after: run(next) ?? nextActor())
     }
 
@@ -262,7 +262,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public override func enqueue(_ work: Work) {
         guard !work.isQueued else { return }
         work.isQueued = true
-        if work.runner == nil { ready.append(.work(work)) }
+        if work.runner == nil { ready.append(work) }
     }
 
     /// Runs a work item.
@@ -286,13 +286,13 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         let below = me!
         let runner = spareRunners.popLast() ?? SteppedActor("", gate: self)
         below.isBuried = true
-        if case .ready = below.state { ready.removeActor(below) }
+        if case .ready = below.state { ready.remove(below) }
         become(runner)
         execute(work, as: runner)
         become(below)
         below.isBuried = false
         // It was, or became so meanwhile.
-        if case .ready = below.state { ready.append(.actor(below)) }
+        if case .ready = below.state { ready.append(below) }
         spareRunners.append(runner)
     }
 
@@ -307,7 +307,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         if work.queue.mayPark { actors.removeAll { $0 === runner } }
         runner.work = nil
         for waiter in work.takeWaiters() { unpark(waiter) }
-        if work.isQueued { ready.append(.work(work)) }
+        if work.isQueued { ready.append(work) }
     }
 
     /// Whose thread, as soon as it gets the baton, runs the work item.
@@ -343,7 +343,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public override func cancel(_ work: Work) {
         if work.isQueued {
             work.isQueued = false
-            ready.removeWork(work)
+            ready.remove(work)
         }
         while let runner = work.runner, runner !== me {
             work.waiters.append(me)
