@@ -31,16 +31,16 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     private let order: Order
     @exclusivity(unchecked) private var random = SplitMix(state: 0)
     private var time: UInt64
-    /// Has the baton.
-    private unowned(unsafe) var me: SteppedActor!
+    /// Has the baton. Kept by `actors`, or by whose stack it borrows.
+    @exclusivity(unchecked) private var holder: Unmanaged<SteppedActor>!
+    private var me: SteppedActor { holder.takeUnretainedValue() }
     /// Steps another actor and gets the baton back when that parks.
-    private var stepper: SteppedActor?
+    @exclusivity(unchecked) private var stepper: SteppedActor?
     @exclusivity(unchecked) private var ready = ReadyLine()
     @exclusivity(unchecked) private var moments = Moments()
-    /// All who have not ended, but for spare ones: the caller of init first.
+    /// All who have not ended and the items' threads; the caller of init first.
     private var actors: [SteppedActor] = []
-    /// Actors for work items' runs, to be used again: on borrowed stacks, and with threads of their own.
-    @exclusivity(unchecked) private var spareRunners: [SteppedActor] = []
+    /// Those of items that may park, to be used again.
     private var spareThreads: [SteppedActor] = []
 
     /// The caller is the first actor and has the baton.
@@ -51,7 +51,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         super.init(hasPoints: !order.isFirst, countsLocks: true)
         let main = SteppedActor("main", gate: self)
         actors.append(main)
-        me = main
+        holder = .passUnretained(main)
     }
 
     deinit {
@@ -103,7 +103,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public override func park(
         until deadline: UInt64 = .never, interruptible: Bool = false, _ why: StaticString
     ) -> Wake {
-        let actor = me!
+        let actor = me
         precondition(actor.mayPark, "a work item of a queue that may not park waits for \(why)")
         if let wake = actor.takeEarlyWake(interruptible: interruptible) { return wake }
         actor.state = .parked(interruptible: interruptible)
@@ -130,8 +130,8 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     private func become(_ actor: SteppedActor) {
-        me.heldLocks = held
-        me = actor
+        holder._withUnsafeGuaranteedRef { $0.heldLocks = held }
+        holder = .passUnretained(actor)
         held = actor.heldLocks
     }
 
@@ -162,7 +162,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     override func passPoint() {
-        let actor = me!
+        let actor = me
         guard !ready.isEmpty, actor.mayPark else { return }
         let i = pick(ready.count + 1)
         guard i < ready.count else { return }
@@ -180,7 +180,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public func step() -> Bool {
         guard !ready.isEmpty else { return false }
         guard let next = run(ready.remove(at: pick(ready.count))) else { return true }
-        let actor = me!, outer = stepper
+        let actor = me, outer = stepper
         // The baton comes back here first of all, whatever the order says.
         stepper = actor
         actor.state = .ready
@@ -248,7 +248,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
 
     /// Who waits for what: `name: what`, a comma between.
     public var waiting: String {
-        actors.compactMap { actor in
+        actors.flatMap { sequence(first: $0, next: \.runnerAbove) }.compactMap { actor in
             switch actor.state {
             case .parked: "\(actor.label): \(actor.why)"
             case .ready where actor.isBuried: "\(actor.label): a work item on its stack"
@@ -283,28 +283,26 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     private func runHere(_ work: Work) {
-        let below = me!
-        let runner = spareRunners.popLast() ?? SteppedActor("", gate: self)
-        below.isBuried = true
-        if case .ready = below.state { ready.remove(below) }
-        become(runner)
-        execute(work, as: runner)
-        become(below)
-        below.isBuried = false
-        // It was, or became so meanwhile.
-        if case .ready = below.state { ready.append(below) }
-        spareRunners.append(runner)
+        holder._withUnsafeGuaranteedRef { below in
+            let runner = below.runnerAbove ?? below.makeRunnerAbove()
+            below.isBuried = true
+            if case .ready = below.state { ready.remove(below) }
+            become(runner)
+            execute(work, as: runner)
+            become(below)
+            below.isBuried = false
+            // It was, or became so meanwhile.
+            if case .ready = below.state { ready.append(below) }
+        }
     }
 
     private func execute(_ work: Work, as runner: SteppedActor) {
         runner.state = .running
         runner.begin(work)
-        if work.queue.mayPark { actors.append(runner) }
         work.run()
         #if GPUVM_VALIDATE
         validator.end(of: runner)
         #endif
-        if work.queue.mayPark { actors.removeAll { $0 === runner } }
         runner.work = nil
         for waiter in work.takeWaiters() { unpark(waiter) }
         if work.isQueued { ready.append(work) }
@@ -319,6 +317,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
 
     private func startRunner() -> SteppedActor {
         let runner = SteppedActor("", gate: self)
+        actors.append(runner)
         // An idle thread does not keep the gate; one that runs something does.
         let unowned = Unmanaged.passUnretained(self)
         startThread {
@@ -378,6 +377,8 @@ final class SteppedActor: GateActor, @unchecked Sendable {
     var heldLocks = 0
     /// A work item runs on its stack: it cannot go on before that ends.
     var isBuried = false
+    /// The run of the item on its stack; made once.
+    @exclusivity(unchecked) private(set) var runnerAbove: SteppedActor?
     /// What its thread is to run, if it is a spare one.
     var assigned: Work?
     private let baton: UnsafeMutablePointer<sem_t>
@@ -391,6 +392,12 @@ final class SteppedActor: GateActor, @unchecked Sendable {
     deinit {
         sem_destroy(baton)
         baton.deallocate()
+    }
+
+    func makeRunnerAbove() -> SteppedActor {
+        let runner = SteppedActor("", gate: gate)
+        runnerAbove = runner
+        return runner
     }
 
     func post() { sem_post(baton) }

@@ -29,7 +29,7 @@ open class Work: @unchecked Sendable {
     /// Who runs it now.
     final unowned(unsafe) var runner: GateActor?
     /// Who waits for it to end.
-    final var waiters: [GateActor] = []
+    @exclusivity(unchecked) final var waiters: [GateActor] = []
     /// The next of the threaded gate's line, where it stands itself.
     final var next: Work?
     final var isInLine = false
