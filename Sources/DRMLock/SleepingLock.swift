@@ -16,32 +16,13 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
     @usableFromInline let gate: Gate
     private let spin = SpinLock()
     /// The first of the line; owned by its own stack.
-    private let first = Atomic<Unmanaged<Waiter>?>(nil)
+    private let first = Atomic<Unmanaged<LockWaiter>?>(nil)
 
     @usableFromInline static var isLockedFlag: UInt { 1 }
     private static var hasWaiters: UInt { 2 }
 
     @usableFromInline init(gate: Gate) {
         self.gate = gate
-    }
-
-    private final class Waiter {
-        let actor: GateActor
-        let context: AcquireContext?
-        unowned(unsafe) var next: Waiter?
-        var outcome: Outcome?
-
-        enum Outcome { case owns, dies }
-
-        init(_ actor: GateActor, _ context: AcquireContext?) {
-            self.actor = actor
-            self.context = context
-        }
-
-        /// Both have tickets, and the other's is older.
-        func isYounger(than other: AcquireContext?) -> Bool {
-            if let context, let other { context.stamp > other.stamp } else { false }
-        }
     }
 
     // MARK: Without waiting
@@ -54,7 +35,10 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
 
     /// The count of the holder's ticket is the caller's to raise.
     @inlinable borrowing func tryLock(_ context: AcquireContext?) -> Bool {
-        word.compareExchange(expected: 0, desired: Self.word(of: context), ordering: .acquiring).exchanged
+        // Releasing: who waits reads the ticket's stamp.
+        word.compareExchange(
+            expected: 0, desired: Self.word(of: context), ordering: .acquiringAndReleasing
+        ).exchanged
     }
 
     @inlinable borrowing func unlock() {
@@ -62,7 +46,12 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         if let holder = UnsafeRawPointer(bitPattern: word & ~3) {
             Unmanaged<AcquireContext>.fromOpaque(holder)._withUnsafeGuaranteedRef { $0.acquired -= 1 }
         }
-        if word & 2 != 0 || !self.word.compareExchange(expected: word, desired: 0, ordering: .releasing).exchanged {
+        // Acquiring: who waited and went has read the ticket's stamp.
+        if word & 2 != 0
+            || !self.word.compareExchange(
+                expected: word, desired: 0, ordering: .acquiringAndReleasing
+            ).exchanged
+        {
             unlockToWaiter()
         }
     }
@@ -81,7 +70,7 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         let mine = Self.word(of: context)
         // Only its own actor gives a ticket a lock or takes it away.
         if context != nil, word.load(ordering: .relaxed) & ~Self.hasWaiters == mine { throw .EALREADY }
-        let waiter = Waiter(gate.current, context)
+        let waiter = LockWaiter(gate.current, context)
         spin.lock()
         guard let held = pin(orTake: mine) else {
             spin.unlock()
@@ -104,7 +93,8 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         var old = word.load(ordering: .relaxed)
         while old & Self.hasWaiters == 0 {
             let (done, seen) = word.compareExchange(
-                expected: old, desired: old == 0 ? mine : old | Self.hasWaiters, ordering: .acquiring)
+                expected: old, desired: old == 0 ? mine : old | Self.hasWaiters,
+                ordering: .acquiringAndReleasing)
             if done { return old == 0 ? nil : old }
             old = seen
         }
@@ -127,7 +117,7 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
     }
 
     private borrowing func wait(
-        as waiter: Waiter, interruptible: Bool, _ why: StaticString
+        as waiter: LockWaiter, interruptible: Bool, _ why: StaticString
     ) throws(KernelErrno) {
         while true {
             let wake = gate.park(interruptible: interruptible, why)
@@ -165,11 +155,11 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
 
     // MARK: The line; with `spin`
 
-    private var firstWaiter: Waiter? { first.load(ordering: .relaxed)?.takeUnretainedValue() }
+    private var firstWaiter: LockWaiter? { first.load(ordering: .relaxed)?.takeUnretainedValue() }
 
     /// Before the first that is younger.
-    private borrowing func insert(_ waiter: Waiter) {
-        var previous: Waiter?
+    private borrowing func insert(_ waiter: LockWaiter) {
+        var previous: LockWaiter?
         var next = firstWaiter
         while let other = next, !other.isYounger(than: waiter.context) {
             previous = other
@@ -179,7 +169,7 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         link(waiter, after: previous)
     }
 
-    private borrowing func link(_ waiter: Waiter?, after previous: Waiter?) {
+    private borrowing func link(_ waiter: LockWaiter?, after previous: LockWaiter?) {
         if let previous {
             previous.next = waiter
         } else {
@@ -187,8 +177,8 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         }
     }
 
-    private borrowing func remove(_ waiter: Waiter) {
-        var previous: Waiter?
+    private borrowing func remove(_ waiter: LockWaiter) {
+        var previous: LockWaiter?
         var next = firstWaiter
         while let other = next, other !== waiter {
             previous = other
@@ -200,7 +190,7 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
 
     /// Waiters that hold something do not wait for, or behind, an older ticket.
     private borrowing func killYounger(than context: AcquireContext?) {
-        var previous: Waiter?
+        var previous: LockWaiter?
         var next = firstWaiter
         while let waiter = next {
             next = waiter.next
@@ -216,6 +206,26 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
 
     /// The holder may again let it go without a look at the line.
     private borrowing func noteEmptyLine() {
-        if firstWaiter == nil { word.bitwiseAnd(~Self.hasWaiters, ordering: .relaxed) }
+        if firstWaiter == nil { word.bitwiseAnd(~Self.hasWaiters, ordering: .releasing) }
+    }
+}
+
+/// Who waits for a lock. Guarded by the lock's `spin`.
+final class LockWaiter {
+    let actor: GateActor
+    let context: AcquireContext?
+    unowned(unsafe) var next: LockWaiter?
+    var outcome: Outcome?
+
+    enum Outcome { case owns, dies }
+
+    init(_ actor: GateActor, _ context: AcquireContext?) {
+        self.actor = actor
+        self.context = context
+    }
+
+    /// Both have tickets, and the other's is older.
+    func isYounger(than other: AcquireContext?) -> Bool {
+        if let context, let other { context.stamp > other.stamp } else { false }
     }
 }
