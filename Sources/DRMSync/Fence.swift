@@ -21,7 +21,8 @@ open class Fence: @unchecked Sendable {
     private let lock = SpinLock()
     /// When it signalled; 0: not yet.
     private let signalTime = Atomic<UInt64>(0)
-    private final var failure: KernelErrno?
+    /// A raw `KernelErrno`; 0: none. Atomic, since others ask for it before it counts.
+    private let failure: Atomic<Int32>
     /// Guarded by the lock. Each holds the next.
     private final var first: FenceCallback?
     private final unowned(unsafe) var last: FenceCallback?
@@ -39,6 +40,7 @@ open class Fence: @unchecked Sendable {
         self.gate = gate
         self.context = context
         self.seqno = seqno
+        failure = Atomic(0)
         state = Atomic(0)
     }
 
@@ -47,7 +49,7 @@ open class Fence: @unchecked Sendable {
         self.gate = gate
         self.context = context
         self.seqno = seqno
-        failure = error
+        failure = Atomic(error?.rawValue ?? 0)
         state = Atomic(State.signaled)
         signalTime.store(max(time, 1), ordering: .relaxed)
     }
@@ -95,7 +97,7 @@ open class Fence: @unchecked Sendable {
     /// An error shows only once it has signalled.
     public final var status: Status {
         guard isSignaled else { return .pending }
-        return failure.map(Status.failed) ?? .done
+        return pendingError.map(Status.failed) ?? .done
     }
 
     /// Who made it, and on which timeline it is; of one that has signalled nobody knows any more.
@@ -106,11 +108,14 @@ open class Fence: @unchecked Sendable {
     /// Says that it will end with an error. Before signalling, by whoever signals.
     public final func setError(_ error: KernelErrno) {
         assert(!isFlaggedSignaled, "an error for a fence that has signalled")
-        failure = error
+        failure.store(error.rawValue, ordering: .relaxed)
     }
 
     /// The error set, signalled or not.
-    package final var pendingError: KernelErrno? { failure }
+    package final var pendingError: KernelErrno? {
+        let error = failure.load(ordering: .relaxed)
+        return error == 0 ? nil : KernelErrno(rawValue: error)
+    }
 
     /// When it signalled; now, if it has not.
     public final var timestamp: UInt64 {
@@ -120,6 +125,11 @@ open class Fence: @unchecked Sendable {
             let time = signalTime.load(ordering: .acquiring)
             if time != 0 { return time }
         }
+    }
+
+    /// What it stands for turned out to have begun or ended at another time. Once it has signalled.
+    package final func moveTimestamp(to time: UInt64) {
+        signalTime.store(max(time, 1), ordering: .releasing)
     }
 
     // MARK: Signalling
