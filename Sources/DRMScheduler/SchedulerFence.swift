@@ -1,0 +1,125 @@
+internal import DRMLock
+public import DRMSync
+internal import Synchronization
+
+/// The promise that a job will be finished (`drm_sched_fence`), and with ``scheduled`` the one that it will be handed
+/// to the hardware.
+///
+/// `scheduled` becomes an object only when somebody asks for it; until then its state is kept here.
+///
+/// Source: jobs.md §6.1, §8 (deadline).
+public final class SchedulerFence: Fence, @unchecked Sendable {
+    /// Where the job runs.
+    public let scheduler: Scheduler
+    private let lock = SpinLock()
+    // Guarded by the lock.
+    /// 0: not handed to the hardware yet.
+    private var scheduledTime: UInt64 = 0
+    private var scheduledFence: ScheduledFence?
+    private var hardwareFence: Fence?
+    private var deadline: UInt64 = .never
+    private let isApart = Atomic<Bool>(false)
+
+    /// - Parameter context: that of finished fences; the one before it is that of scheduled ones.
+    init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
+        self.scheduler = scheduler
+        super.init(gate: scheduler.gate, context: context, seqno: seqno)
+    }
+
+    public override var driverName: String { "drm_sched" }
+    public override var timelineName: String { scheduler.name }
+
+    /// Whether those who wait for this fence on the same scheduler wait for all of it, not only for ``scheduled``
+    /// (`DRM_SCHED_FENCE_DONT_PIPELINE`).
+    public var dontPipeline: Bool {
+        get { isApart.load(ordering: .relaxed) }
+        set { isApart.store(newValue, ordering: .relaxed) }
+    }
+
+    // MARK: Scheduled
+
+    /// Signals when the job is handed to the hardware, before which it may have to wait for others.
+    public var scheduled: Fence {
+        lock.lock()
+        defer { lock.unlock() }
+        if let fence = scheduledFence { return fence }
+        let fence = ScheduledFence(scheduler: scheduler, context: context - 1, seqno: seqno)
+        if scheduledTime != 0 { fence.checkAndSignal(at: scheduledTime) }
+        scheduledFence = fence
+        return fence
+    }
+
+    /// Whether ``scheduled`` has signalled.
+    public var isScheduled: Bool { scheduledTimestamp != 0 }
+
+    /// When ``scheduled`` signalled; 0: not yet.
+    var scheduledTimestamp: UInt64 {
+        lock.lock()
+        defer { lock.unlock() }
+        return scheduledTime
+    }
+
+    /// The hardware began with it when it was done with the one before.
+    func moveScheduled(to time: UInt64) {
+        lock.lock()
+        defer { lock.unlock() }
+        guard scheduledTime != 0 else { return }
+        scheduledTime = time
+        scheduledFence?.moveTimestamp(to: time)
+    }
+
+    /// Signals ``scheduled``; the hardware's fence is known from now on.
+    func signalScheduled(parent: Fence?) {
+        let time = max(gate.now, 1)
+        lock.lock()
+        hardwareFence = parent
+        scheduledTime = time
+        let fence = scheduledFence, wish = deadline
+        lock.unlock()
+        if let parent, wish != .never { parent.setDeadline(wish) }
+        fence?.checkAndSignal(at: time)
+    }
+
+    // MARK: Parent
+
+    /// The hardware's fence. A driver that gives a job to the hardware anew, between ``Scheduler/stop(_:)`` and
+    /// ``Scheduler/start(error:)``, sets it.
+    public var parent: Fence? {
+        get {
+            lock.lock()
+            defer { lock.unlock() }
+            return hardwareFence
+        }
+        set {
+            lock.lock()
+            let old = hardwareFence, wish = deadline
+            hardwareFence = newValue
+            lock.unlock()
+            if let newValue, wish != .never { newValue.setDeadline(wish) }
+            _ = old
+        }
+    }
+
+    /// Kept if it is earlier than what was wished for before, and told to the hardware's fence as soon as there is one.
+    public override func setDeadline(_ deadline: UInt64) {
+        lock.lock()
+        let isEarlier = deadline < self.deadline
+        if isEarlier { self.deadline = deadline }
+        let parent = hardwareFence
+        lock.unlock()
+        if isEarlier { parent?.setDeadline(deadline) }
+    }
+}
+
+/// See ``SchedulerFence/scheduled``.
+final class ScheduledFence: Fence, @unchecked Sendable {
+    let scheduler: Scheduler
+
+    init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
+        self.scheduler = scheduler
+        super.init(gate: scheduler.gate, context: context, seqno: seqno)
+    }
+
+    override var driverName: String { "drm_sched" }
+    override var timelineName: String { scheduler.name }
+}

@@ -1,0 +1,122 @@
+internal import DRMLock
+public import DRMSync
+public import KernelErrno
+
+/// Something to be done by the hardware (`drm_sched_job`). Drivers subclass it with what they need to do it.
+///
+/// Its life: made, given its dependencies, armed, pushed; then it belongs to the scheduler, which runs it once its
+/// dependencies are met and frees it (``SchedulerDriver/free(_:)``) once it is finished. One that is not pushed simply
+/// goes away. It is the callback by which the hardware's fence tells that it is done, hence the superclass.
+///
+/// Locking: until it is pushed it belongs to who made it. Jobs of one entity are armed and pushed under one lock of the
+/// caller's, both for one job before either for the next.
+///
+/// Source: jobs.md §6.2.
+open class SchedulerJob: FenceCallback, @unchecked Sendable {
+    /// How much of the scheduler's credit it takes while the hardware has it.
+    public final internal(set) var credits: UInt32
+    final var entity: SchedulerEntity?
+    private final var fence: SchedulerFence?
+    private final var dependencies: [Fence] = []
+    /// How many of the dependencies were seen to.
+    private final var dependenciesMet = 0
+    /// When it was pushed.
+    final var submitTime: UInt64 = 0
+    /// How often it was found guilty of a hang.
+    public final private(set) var karma = 0
+    final var isKilled = false
+
+    // Guarded by the lock of the list that it is in.
+    final unowned(unsafe) var next: SchedulerJob?
+    final unowned(unsafe) var previous: SchedulerJob?
+    /// The scheduler's reference: itself, from push to cleanup.
+    private final var own: SchedulerJob?
+
+    /// - Throws: `ENOENT`: the entity has no run queue; `EINVAL`: no credits.
+    public init(entity: SchedulerEntity, credits: UInt32 = 1) throws(KernelErrno) {
+        guard entity.hasRunQueue else { throw .ENOENT }
+        guard credits > 0 else { throw .EINVAL }
+        self.entity = entity
+        self.credits = credits
+        super.init()
+    }
+
+    // MARK: Dependencies
+
+    /// Has the job wait for a fence. Of two fences of one context the later one stays.
+    public final func addDependency(_ fence: Fence?) {
+        guard let fence else { return }
+        for i in dependencies.indices where dependencies[i].context == fence.context {
+            if fence.isLater(than: dependencies[i]) { dependencies[i] = fence }
+            return
+        }
+        dependencies.append(fence)
+    }
+
+    /// - Returns: the next dependency that nobody has looked at.
+    final func takeDependency() -> Fence? {
+        guard dependenciesMet < dependencies.count else { return nil }
+        defer { dependenciesMet += 1 }
+        return dependencies[dependenciesMet]
+    }
+
+    /// All dependencies are to be looked at once more.
+    final func resetDependencies() { dependenciesMet = 0 }
+
+    // MARK: Submission
+
+    /// Signals when it is finished. It must be armed, and not freed.
+    public final var finished: SchedulerFence { fence! }
+    /// Signals when it is handed to the hardware.
+    public final var scheduled: Fence { fence!.scheduled }
+    public final var isArmed: Bool { fence != nil }
+
+    /// Chooses the scheduler and makes the fences valid. The job must be pushed next.
+    public final func arm() {
+        assert(fence == nil, "a job is armed twice")
+        let fence = entity!.makeFence()
+        self.fence = fence
+        // What the run path will wait for instead of these must be there by then.
+        for case let dependency as SchedulerFence in dependencies
+        where dependency.scheduler === fence.scheduler && !dependency.isScheduled {
+            _ = dependency.scheduled
+        }
+    }
+
+    /// Queues it. It may be run, finished and freed before this returns.
+    public final func push() {
+        assert(fence != nil, "a job is pushed that was not armed")
+        own = self
+        entity!.push(self)
+    }
+
+    /// Lets go what the scheduler needed of it. Only for a job that the driver ends itself: one that is not to be pushed
+    /// after all, or that timed out (see ``SchedulerDriver/timedOut(_:)``).
+    public final func cleanup() {
+        dependencies = []
+        fence = nil
+        entity = nil
+        own = nil
+    }
+
+    // MARK: Hangs
+
+    /// The job hung the hardware. More often than the scheduler's `hangLimit`: its entity is guilty
+    /// (`drm_sched_increase_karma`). Jobs of kernel priority never are.
+    public final func increaseKarma() {
+        guard let entity, entity.priority != .kernel else { return }
+        karma += 1
+        if karma > finished.scheduler.hangLimit { entity.guilt?.isSet = true }
+    }
+
+    // MARK: Callback
+
+    /// The fence that it waited for signalled: the hardware's, or, for a killed job, one that it must wait for.
+    public final override func signaled(_ fence: Fence) {
+        if isKilled {
+            entity!.continueKill()
+        } else {
+            finished.scheduler.finish(self, fence.pendingError)
+        }
+    }
+}
