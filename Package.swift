@@ -31,6 +31,7 @@ let package = Package(
         .library(name: "GPUVM", targets: ["GPUVM"]),
         .library(name: "NVMMU", targets: ["NVMMU"]),
         .library(name: "NouveauDevice", targets: ["NouveauDevice"]),
+        .library(name: "DRMSync", targets: ["DRMSync", "DRMLock", "KernelErrno"]),
         .library(name: "DRMScheduler", targets: ["DRMScheduler"]),
         .library(name: "GPUVMTrace", targets: ["GPUVMTrace"]),
         .library(name: "CGPUVM", targets: ["CGPUVM"]),

@@ -113,13 +113,13 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
 
 /// See ``SchedulerFence/scheduled``.
 final class ScheduledFence: Fence, @unchecked Sendable {
-    let scheduler: Scheduler
+    private let scheduler: String
 
     init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
-        self.scheduler = scheduler
+        self.scheduler = scheduler.name
         super.init(gate: scheduler.gate, context: context, seqno: seqno)
     }
 
     override var driverName: String { "drm_sched" }
-    override var timelineName: String { scheduler.name }
+    override var timelineName: String { scheduler }
 }
