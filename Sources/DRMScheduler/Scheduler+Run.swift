@@ -145,6 +145,6 @@ extension Scheduler {
     private func account(_ job: SchedulerJob, _ time: UInt64) {
         average.add(time / 1000)
         averageCopy.store(average.value, ordering: .relaxed)
-        job.entity!.account(time)
+        job.entity.account(time)
     }
 }

@@ -59,12 +59,13 @@ extension SchedulerEntity {
     }
 
     /// Ends the first killed job, unless it has to wait; it will come back then.
-    fileprivate func endKilledJob(_ work: KillWork) {
-        guard let job = lock.withLock({ killed.first }) else { return }
+    /// - Returns: whether it was the last.
+    fileprivate func endKilledJob(_ work: KillWork) -> Bool {
+        guard let job = lock.withLock({ killed.first }) else { return true }
         while let fence = work.takePrevious() ?? job.takeDependency() {
             do throws(KernelErrno) {
                 try fence.add(job)
-                return
+                return false
             } catch {}
         }
         lock.lock()
@@ -80,12 +81,14 @@ extension SchedulerEntity {
         scheduler.addScore(-1)
         scheduler.free(job)
         if !isLast { work.enqueue() }
+        return isLast
     }
 }
 
 /// Ends killed jobs, one a run.
 final class KillWork: Work, @unchecked Sendable {
-    private let entity: SchedulerEntity
+    /// Let go at the end: the gate may keep this a little longer.
+    private var entity: SchedulerEntity?
     /// What was before them.
     private var previous: Fence?
 
@@ -95,7 +98,9 @@ final class KillWork: Work, @unchecked Sendable {
         super.init(queue: queue)
     }
 
-    override func run() { entity.endKilledJob(self) }
+    override func run() {
+        if entity!.endKilledJob(self) { entity = nil }
+    }
 
     func takePrevious() -> Fence? {
         defer { previous = nil }

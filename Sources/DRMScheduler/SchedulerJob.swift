@@ -15,7 +15,7 @@ public import KernelErrno
 open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// How much of the scheduler's credit it takes while the hardware has it.
     public final internal(set) var credits: UInt32
-    final var entity: SchedulerEntity?
+    final let entity: SchedulerEntity
     private final var fence: SchedulerFence?
     private final var dependencies: [Fence] = []
     /// How many of the dependencies were seen to.
@@ -65,7 +65,7 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
 
     // MARK: Submission
 
-    /// Signals when it is finished. It must be armed, and not freed.
+    /// Signals when it is finished. It must be armed.
     public final var finished: SchedulerFence { fence! }
     /// Signals when it is handed to the hardware.
     public final var scheduled: Fence { fence!.scheduled }
@@ -74,7 +74,7 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// Chooses the scheduler and makes the fences valid. The job must be pushed next.
     public final func arm() {
         assert(fence == nil, "a job is armed twice")
-        let fence = entity!.makeFence()
+        let fence = entity.makeFence()
         self.fence = fence
         // What the run path will wait for instead of these must be there by then.
         for case let dependency as SchedulerFence in dependencies
@@ -87,15 +87,13 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
     public final func push() {
         assert(fence != nil, "a job is pushed that was not armed")
         own = self
-        entity!.push(self)
+        entity.push(self)
     }
 
     /// Lets go what the scheduler needed of it. Only for a job that the driver ends itself: one that is not to be pushed
     /// after all, or that timed out (see ``SchedulerDriver/timedOut(_:)``).
     public final func cleanup() {
         dependencies = []
-        fence = nil
-        entity = nil
         own = nil
     }
 
@@ -104,7 +102,7 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// The job hung the hardware. More often than the scheduler's `hangLimit`: its entity is guilty
     /// (`drm_sched_increase_karma`). Jobs of kernel priority never are.
     public final func increaseKarma() {
-        guard let entity, entity.priority != .kernel else { return }
+        guard entity.priority != .kernel else { return }
         karma += 1
         if karma > finished.scheduler.hangLimit { entity.guilt?.isSet = true }
     }
@@ -114,7 +112,7 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// The fence that it waited for signalled: the hardware's, or, for a killed job, one that it must wait for.
     public final override func signaled(_ fence: Fence) {
         if isKilled {
-            entity!.continueKill()
+            entity.continueKill()
         } else {
             finished.scheduler.finish(self, fence.pendingError)
         }
