@@ -37,10 +37,14 @@ final class Explorer: @unchecked Sendable {
     /// Fences of somebody else's, signalled at some time.
     private var others: [Fence] = []
     let live = Counters()
+    /// Whether what may park is given the chance.
+    let mayPark: Bool
 
     init(_ gate: Gate, seed: UInt64) throws {
         self.gate = gate
-        random = Random(seed)
+        var random = Random(seed)
+        mayPark = !(gate is SteppedGate) || random.once(in: 32)
+        self.random = random
         let policy = [SchedulingPolicy.fifo, .fifo, .roundRobin, .fair][random.below(4)]
         for i in 0...random.below(3) {
             gpus.append(try ExplorerGPU(self, number: i, policy: policy))
@@ -362,13 +366,14 @@ final class ExplorerGPU: SchedulerDriver, @unchecked Sendable {
         live = explorer.live
         choices = Random(UInt64(explorer.random.below(1 << 20)))
         live.addGPU(1)
-        let mayPark = explorer.random.once(in: 2)
+        // Where freeing does not park, nothing that deals with a timeout waits for does; that is quicker by far.
+        let mayPark = explorer.mayPark
         let submit = WorkQueue("submit", gate: explorer.gate, mayPark: false)
         let free = WorkQueue("free", gate: explorer.gate, mayPark: mayPark)
         timer = Timer(Clock(self, submit))
         scheduler = try Scheduler(
             name: "gpu \(number)", driver: self, gate: explorer.gate,
-            queues: .init(submit: submit, free: free, timeout: WorkQueue("timeout", gate: explorer.gate, mayPark: true)),
+            queues: .init(submit: submit, free: free, timeout: WorkQueue("timeout", gate: explorer.gate, mayPark: mayPark)),
             runQueues: 1 + explorer.random.below(4), creditLimit: UInt32(1 + explorer.random.below(4)),
             hangLimit: explorer.random.below(2), timeout: UInt64(8 + explorer.random.below(8)) * millisecond,
             policy: policy)
