@@ -38,7 +38,7 @@ extension Scheduler {
             setUnused(entity)
         }
         gate.endSignalling()
-        enqueueRun()
+        enqueueRunIfAnyWaits()
     }
 
     /// The entity whose turn it is. It is in use from here until ``setUnused(_:)``.
@@ -122,7 +122,15 @@ extension Scheduler {
     fileprivate func freeFinished() {
         guard !isPaused else { return }
         while let job = takeFinished() { free(job) }
-        enqueueRun()
+        enqueueRunIfAnyWaits()
+    }
+
+    /// Another run would find nothing where no entity waits; who comes to wait asks for one.
+    private func enqueueRunIfAnyWaits() {
+        queueLock.lock()
+        let anyWaits = runQueues.contains { $0.first != nil }
+        queueLock.unlock()
+        if anyWaits { enqueueRun() }
     }
 
     private func takeFinished() -> SchedulerJob? {

@@ -83,7 +83,8 @@ extension Scheduler {
         pendingLock.lock()
         pending.remove(job)
         pendingLock.unlock()
-        job.finished.waitUntilSignaled()
+        // Its callback may still be on its way.
+        _ = try? job.finished.wait(timeout: .never, interruptible: false)
         if isBad { freeGuilty = true } else { free(job) }
     }
 

@@ -76,7 +76,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
         scheduledTime = time
         let fence = scheduledFence, wish = deadline
         lock.unlock()
-        if let parent, wish != .never { parent.setDeadline(wish) }
+        if let parent, wish != .never { parent.setDeadlineIfPending(wish) }
         fence?.checkAndSignal(at: time)
     }
 
@@ -95,7 +95,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
             let old = hardwareFence, wish = deadline
             hardwareFence = newValue
             lock.unlock()
-            if let newValue, wish != .never { newValue.setDeadline(wish) }
+            if let newValue, wish != .never { newValue.setDeadlineIfPending(wish) }
             _ = old
         }
     }
@@ -107,7 +107,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
         if isEarlier { self.deadline = deadline }
         let parent = hardwareFence
         lock.unlock()
-        if isEarlier { parent?.setDeadline(deadline) }
+        if isEarlier { parent?.setDeadlineIfPending(deadline) }
     }
 }
 

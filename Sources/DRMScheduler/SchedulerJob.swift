@@ -43,7 +43,8 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
 
     // MARK: Dependencies
 
-    /// Has the job wait for a fence. Of two fences of one context the later one stays.
+    /// Has the job wait for a fence, such as one found at a syncobj's point. Of two fences of one context the later
+    /// one stays. `nil`: nothing to wait for.
     public final func addDependency(_ fence: Fence?) {
         guard let fence else { return }
         for i in dependencies.indices where dependencies[i].context == fence.context {
@@ -51,6 +52,18 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
             return
         }
         dependencies.append(fence)
+    }
+
+    /// Has the job wait for all fences of a usage, and of those that imply it; the reservation is locked
+    /// (`drm_sched_job_add_resv_dependencies`).
+    public final func addDependencies(_ reservation: Reservation, _ usage: ReservationUsage) {
+        reservation.forEach(usage) { addDependency($0.fence) }
+    }
+
+    /// Has the job wait for what a reader or a writer of the object must wait for; the reservation is locked
+    /// (`drm_sched_job_add_implicit_dependencies`).
+    public final func addImplicitDependencies(_ reservation: Reservation, isWrite: Bool) {
+        addDependencies(reservation, .implicit(isWrite: isWrite))
     }
 
     /// - Returns: the next dependency that nobody has looked at.

@@ -20,7 +20,7 @@ struct Random {
     mutating func once(in count: Int) -> Bool { below(count) == 0 }
 }
 
-/// A random graph of jobs over several entities and schedulers, with kills, timeouts, resets and pauses; all rules are
+/// A random graph of jobs over several entities, schedulers and timelines, with kills, timeouts, resets and pauses; all rules are
 /// checked while it runs and at its end (`run()`).
 ///
 /// Locking: what it notes down has one lock.
@@ -36,6 +36,7 @@ final class Explorer: @unchecked Sendable {
     var jobs: [JobRecord] = []
     /// Fences of somebody else's, signalled at some time.
     private var others: [Fence] = []
+    private var timelines: [Timeline] = []
     let live = Counters()
     /// Whether what may park is given the chance.
     let mayPark: Bool
@@ -55,6 +56,7 @@ final class Explorer: @unchecked Sendable {
             let entity = try SchedulerEntity(someSchedulers(), priority: priority, guilt: random.once(in: 2) ? guilt : nil)
             entities.append(ExplorerEntity(entity))
         }
+        timelines = (0..<random.below(3)).map { _ in Timeline() }
         for _ in 0..<random.below(4) {
             others.append(Fence(gate: gate, context: gate.allocateContexts(), seqno: 1))
         }
@@ -132,8 +134,17 @@ final class Explorer: @unchecked Sendable {
             job.addDependency(fence)
             record.others.append(fence)
         }
+        if !timelines.isEmpty, random.once(in: 4) {
+            let timeline = timelines[random.below(timelines.count)]
+            if !timeline.links.isEmpty {
+                let point = 1 + random.below(timeline.links.count)
+                job.addDependency(try FenceChain.find(timeline.newest!, point: UInt64(point)))
+                record.links += timeline.links[..<point]
+            }
+        }
         job.arm()
         record.fence = job.finished
+        if !timelines.isEmpty, random.once(in: 4) { timelines[random.below(timelines.count)].add(record) }
         if random.once(in: 8) { job.finished.dontPipeline = true }
         if random.once(in: 4) { _ = job.scheduled }
         try job.finished.add(SignalCount(record))
@@ -216,6 +227,7 @@ final class Explorer: @unchecked Sendable {
                     && (onlyScheduled || (other.fence!.scheduler === scheduler && !other.fence!.dontPipeline)))
             rule(isEnough, "job \(job.number) ran before \(other.number), which it depends on")
         }
+        for other in job.links { rule(other.isFinished, "job \(job.number) ran before \(other.number), a timeline's") }
         for fence in job.others { rule(fence.isSignaled, "job \(job.number) ran before a fence that it depends on") }
     }
 
@@ -224,6 +236,7 @@ final class Explorer: @unchecked Sendable {
         for (other, onlyScheduled) in job.needs {
             rule(onlyScheduled || other.isFinished, "job \(job.number) ended before \(other.number), which it depends on")
         }
+        for other in job.links { rule(other.isFinished, "job \(job.number) ended before \(other.number), a timeline's") }
         for fence in job.others { rule(fence.isSignaled, "job \(job.number) ended before a fence that it depends on") }
         let place = job.entity.jobs.firstIndex { $0 === job }!
         guard place > 0 else { return }
@@ -236,6 +249,7 @@ final class Explorer: @unchecked Sendable {
         for entity in entities { entity.jobs = [] }
         jobs = []
         others = []
+        timelines = []
         entities = []
         for gpu in gpus { gpu.scheduler = nil }
         gpus = []
@@ -273,6 +287,17 @@ final class ExplorerEntity: @unchecked Sendable {
     init(_ entity: SchedulerEntity) { self.entity = entity }
 }
 
+/// A timeline, as a syncobj has one: point n is the n-th link.
+final class Timeline {
+    private(set) var links: [JobRecord] = []
+    private(set) var newest: Fence?
+
+    func add(_ job: JobRecord) {
+        links.append(job)
+        newest = FenceChain(previous: newest, fence: job.fence!, point: UInt64(links.count))
+    }
+}
+
 /// What is known of a job; outlives it.
 final class JobRecord: @unchecked Sendable, CustomStringConvertible {
     enum Behaviour {
@@ -285,6 +310,8 @@ final class JobRecord: @unchecked Sendable, CustomStringConvertible {
     let duration: UInt64
     var needs: [(JobRecord, onlyScheduled: Bool)] = []
     var others: [Fence] = []
+    /// Those of a timeline up to a point that it depends on.
+    var links: [JobRecord] = []
     var fence: SchedulerFence?
     // What happened.
     var runs = 0

@@ -531,6 +531,45 @@ struct Bench {
         try bench.rig.end()
     }
 
+    @Test("a timeline's point is waited for fully, even where it holds the entity's own job")
+    func timeline() throws {
+        let bench = try Bench()
+        let entity = try bench.rig.entity()
+        let first = try bench.submit(entity, "a")
+        let chain = FenceChain(previous: nil, fence: first.finished, point: 1)
+        _ = try bench.submit(entity, "b", after: try FenceChain.find(chain, point: 1))
+        #expect(bench.gpu.ran == ["a"])
+        bench.gpu.advance(1)
+        bench.run()
+        #expect(bench.gpu.ran == ["a", "b"])
+        bench.gpu.advance(1)
+        try bench.rig.end()
+    }
+
+    @Test("implicit dependencies: a writer waits for readers and writers, a reader for writers; nobody for BOOKKEEP",
+        arguments: [true, false])
+    func implicit(_ isWrite: Bool) throws {
+        let bench = try Bench()
+        let object = Reservation(gate: bench.gate)
+        let fences = ReservationUsage.allCases.map { _ in bench.fence() }
+        try object.lock.lock(nil)
+        try object.reserve(4)
+        for (fence, usage) in zip(fences, ReservationUsage.allCases) { object.add(fence, usage) }
+        let job = try bench.rig.job(bench.rig.entity(), "a")
+        job.addImplicitDependencies(object, isWrite: isWrite)
+        object.unlock()
+        job.submit()
+        for fence in fences[..<(isWrite ? 3 : 2)] {
+            bench.run()
+            #expect(bench.gpu.ran == [])
+            fence.signal()
+        }
+        bench.run()
+        #expect(bench.gpu.ran == ["a"])
+        bench.gpu.advance(1)
+        try bench.rig.end()
+    }
+
     @Test("a deadline is remembered until the hardware's fence exists, and kept if it is earlier")
     func deadline() throws {
         final class Wish: Fence, @unchecked Sendable {
