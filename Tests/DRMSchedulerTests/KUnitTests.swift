@@ -64,7 +64,7 @@ import Testing
     @Test("drm_sched_scheduler_two_clients_test", arguments: [1, 2] as [UInt32], 0..<10)
     func twoClientsTest(_ creditLimit: UInt32, _ pair: Int) throws {
         try clients(SteppedGate(), creditLimit: creditLimit, clientPairs(50)[pair].clients)
-        forSeeds(100) { try clients($0, creditLimit: creditLimit, clientPairs(3)[pair].clients) }
+        forSeeds(60) { try clients($0, creditLimit: creditLimit, clientPairs(3)[pair].clients) }
     }
 
     @Test("drm_sched_scheduler_many_clients_test", arguments: [2, 3, 7, 13, 31])
