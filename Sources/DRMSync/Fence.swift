@@ -45,13 +45,13 @@ open class Fence: @unchecked Sendable {
     }
 
     /// One that is signalled from the start, at a moment of the gate's clock.
-    package init(gate: Gate, context: UInt64, seqno: UInt64, signaledAt time: UInt64, error: KernelErrno? = nil) {
-        self.gate = gate
-        self.context = context
-        self.seqno = seqno
-        failure = Atomic(error?.rawValue ?? 0)
-        state = Atomic(State.signaled)
+    package convenience init(
+        gate: Gate, context: UInt64, seqno: UInt64, signaledAt time: UInt64, error: KernelErrno? = nil
+    ) {
+        self.init(gate: gate, context: context, seqno: seqno)
+        failure.store(error?.rawValue ?? 0, ordering: .relaxed)
         signalTime.store(max(time, 1), ordering: .relaxed)
+        state.store(State.signaled, ordering: .releasing)
     }
 
     /// Whoever let the last reference go while others waited has made a mistake; they are told `EDEADLK` by a fence
