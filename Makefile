@@ -4,7 +4,7 @@
 #   make run             replays a recorded session of the NVK driver (TRACES=…) and reports
 #   make test            every test
 #   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
-#   make bench           ns per operation of the C core, beside limit loops in the same run
+#   make bench           ns per operation, C core and locks, fences, jobs, beside limit loops in the same run
 #   make fuzz            fuzz targets over page tables and the VA space (SECONDS=60 each)
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
 #   make clean           removes what was built
@@ -45,10 +45,11 @@ setup:
 fuzz:
 	$(MAKE) -s -j2 -f Tests/Fuzz/Makefile
 
-# Each workload of the C core; a limit loop (pointer chase, plain stores) stands beside it.
+# Each workload; a limit loop (pointer chase, plain stores, an object's allocation) stands beside it.
 bench: build/bench/va build/bench/mmu
 	build/bench/va
 	build/bench/mmu
+	swift run -c release --package-path bench --scratch-path build/bench/swift sync </dev/null
 
 build/bench/%: bench/%.c bench/harness.h library
 	@mkdir -p $(@D)

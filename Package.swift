@@ -75,8 +75,8 @@ let package = Package(
 
         // Tests.
         .target(name: "Model", path: "Tests/Model"),
-        test("DRMLockTests", ["DRMLock", "KernelErrno"]),
         .target(name: "GateSupport", dependencies: ["DRMLock"], path: "Tests/GateSupport"),
+        test("DRMLockTests", ["DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("DRMSyncTests", ["DRMSync", "DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("DRMSchedulerTests", ["DRMScheduler", "DRMSync", "DRMLock", "KernelErrno"]),
         test("JSONLinesTests", ["JSONLines"]),

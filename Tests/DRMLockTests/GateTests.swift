@@ -1,4 +1,5 @@
 import DRMLock
+import GateSupport
 import Testing
 
 /// What holds with either driver.

@@ -1,4 +1,6 @@
 import DRMLock
+import GateSupport
+import Model
 import Testing
 
 @Suite struct SteppedGateTests {
@@ -83,7 +85,7 @@ import Testing
     @Test("many timers, moved and disarmed at random, fire at their moments and in order")
     func manyTimers() {
         for seed in seeds(100) {
-            var random = Random(state: seed)
+            var random = SeededRandom(seed: seed)
             let gate = SteppedGate(now: 0)
             let queue = WorkQueue("queue", gate: gate, mayPark: false)
             let fired = Shared<[UInt64]>([])

@@ -1,5 +1,6 @@
 #if GPUVM_VALIDATE
 import DRMLock
+import GateSupport
 import KernelErrno
 import Testing
 

@@ -1,5 +1,7 @@
 import DRMLock
+import GateSupport
 import KernelErrno
+import Model
 import Testing
 
 private let wwClass = LockClass("ww class")
@@ -295,7 +297,7 @@ private final class Locked: Sendable {
         arguments: Driver.allCases)
     func many(driver: Driver) {
         driver.run(seeds: 1000, times: 30) { gate, seed in
-            var random = Random(state: seed)
+            var random = SeededRandom(seed: seed)
             let count = Int.random(in: 2...4, using: &random)
             let locks = (0..<Int.random(in: 1...4, using: &random)).map { _ in Locked(gate) }
             let active = Shared<Set<UInt64>>([])
@@ -305,7 +307,7 @@ private final class Locked: Sendable {
             for i in 0..<count {
                 let actorSeed = random.next()
                 let actor = gate.spawn("\(i)") {
-                    var random = Random(state: actorSeed)
+                    var random = SeededRandom(seed: actorSeed)
                     let ticket = AcquireContext(gate: gate)
                     for _ in 0..<rounds {
                         let wanted = locks.shuffled(using: &random).prefix(Int.random(in: 1...4, using: &random))

@@ -1,0 +1,19 @@
+// swift-tools-version: 6.0
+// Benchmarks of the Swift parts: a package of its own, so that nobody who builds gpuvm builds them.
+import PackageDescription
+
+let package = Package(
+    name: "bench",
+    dependencies: [.package(name: "gpuvm", path: "..")],
+    targets: [
+        .executableTarget(
+            name: "sync",
+            dependencies: [
+                .product(name: "DRMLock", package: "gpuvm"),
+                .product(name: "DRMSync", package: "gpuvm"),
+                .product(name: "DRMScheduler", package: "gpuvm"),
+            ],
+            path: "sync")
+    ],
+    swiftLanguageModes: [.v6]
+)
