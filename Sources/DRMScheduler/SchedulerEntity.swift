@@ -49,6 +49,8 @@ public final class SchedulerEntity: @unchecked Sendable {
     unowned(unsafe) var previousMember: SchedulerEntity?
     /// It has a job, and so a place in the run queue's order.
     var isWaiting = false
+    /// The first of its jobs.
+    private unowned(unsafe) var head: SchedulerJob?
     unowned(unsafe) var nextWaiting: SchedulerEntity?
     unowned(unsafe) var previousWaiting: SchedulerEntity?
     var key: Int64 = 0
@@ -171,6 +173,7 @@ public final class SchedulerEntity: @unchecked Sendable {
             runQueue.addMember(self)
             scheduler.addScore(1)
         }
+        head = job
         runQueue.join(self, job, average: scheduler.averageCopy.load(ordering: .relaxed))
         scheduler.queueLock.unlock()
     }
@@ -191,8 +194,8 @@ public final class SchedulerEntity: @unchecked Sendable {
     /// Whether the first job waits for a dependency.
     var isBlocked: Bool { blocked.load(ordering: .acquiring) }
 
-    /// It waits in a run queue or is in use: there is one, and nobody takes it.
-    var firstJob: SchedulerJob { queue.first! }
+    /// For who has the run-queue lock while it waits in the run queue, or has it in use: nobody takes the job.
+    var firstJob: SchedulerJob { head! }
 
     /// Takes the first job, unless it has to wait for something; then the scheduler will be woken.
     func takeJob() -> SchedulerJob? {
@@ -206,7 +209,8 @@ public final class SchedulerEntity: @unchecked Sendable {
         lastScheduled = fence
         queue.remove(job)
         scheduler.queueLock.lock()
-        runQueue!.took(from: self, next: queue.first)
+        head = queue.first
+        runQueue!.took(from: self, next: head)
         scheduler.queueLock.unlock()
         lock.unlock()
         _ = old

@@ -2,6 +2,7 @@ import DRMLock
 import DRMScheduler
 import DRMSync
 import KernelErrno
+import Synchronization
 
 /// A small generator; one seed, one run.
 struct Random {
@@ -148,7 +149,8 @@ final class Explorer: @unchecked Sendable {
         if random.once(in: 8) { job.finished.dontPipeline = true }
         if random.once(in: 4) { _ = job.scheduled }
         try job.finished.add(SignalCount(record))
-        entity.jobs.append(record)
+        record.last = entity.last
+        entity.last = record
         jobs.append(record)
         job.push()
     }
@@ -211,16 +213,13 @@ final class Explorer: @unchecked Sendable {
         let scheduler = gpu.scheduler!
         rule(job.fence!.scheduler === scheduler, "job \(job.number): on another scheduler than it was armed for")
         rule(scheduler.creditsUsed <= scheduler.creditLimit, "more credits in use than there are")
-        var last: JobRecord?
-        for other in job.entity.jobs {
-            if other === job { break }
-            rule(other.runs == 1, "job \(job.number) overtook \(other.number) of its entity")
-            last = other
+        if let last = job.last {
+            rule(last.runs == 1, "job \(job.number) overtook \(last.number) of its entity")
+            // An entity changes schedulers when the last that it handed out is finished; older ones need not be.
+            rule(
+                last.fence!.scheduler === scheduler || last.isFinished,
+                "job \(job.number) overtook \(last.number) on another scheduler")
         }
-        // An entity changes schedulers when the last that it handed out is finished; older ones need not be.
-        rule(
-            last == nil || last!.fence!.scheduler === scheduler || last!.isFinished,
-            "job \(job.number) overtook \(last!.number) on another scheduler")
         for (other, onlyScheduled) in job.needs {
             let isEnough = other.entity === job.entity || other.isFinished
                 || (other.fence!.isScheduled
@@ -238,15 +237,13 @@ final class Explorer: @unchecked Sendable {
         }
         for other in job.links { rule(other.isFinished, "job \(job.number) ended before \(other.number), a timeline's") }
         for fence in job.others { rule(fence.isSignaled, "job \(job.number) ended before a fence that it depends on") }
-        let place = job.entity.jobs.firstIndex { $0 === job }!
-        guard place > 0 else { return }
-        let last = job.entity.jobs[place - 1]
+        guard let last = job.last else { return }
         rule(last.isFinished, "killed job \(job.number) ended before \(last.number) of its entity")
     }
 
     private func checkLeaks() {
         let some = Weak(fence: jobs.last?.fence, scheduler: gpus.last?.scheduler, entity: entities.last?.entity)
-        for entity in entities { entity.jobs = [] }
+        for entity in entities { entity.last = nil }
         jobs = []
         others = []
         timelines = []
@@ -281,8 +278,8 @@ final class Counters: @unchecked Sendable {
 final class ExplorerEntity: @unchecked Sendable {
     let entity: SchedulerEntity
     var isKilled = false
-    /// In the order in which they were pushed.
-    var jobs: [JobRecord] = []
+    /// The last job pushed.
+    var last: JobRecord?
 
     init(_ entity: SchedulerEntity) { self.entity = entity }
 }
@@ -313,10 +310,17 @@ final class JobRecord: @unchecked Sendable, CustomStringConvertible {
     /// Those of a timeline up to a point that it depends on.
     var links: [JobRecord] = []
     var fence: SchedulerFence?
+    /// The one before it, of its entity.
+    var last: JobRecord?
+
     // What happened.
-    var runs = 0
-    var freed = 0
-    var signals = 0
+    private let runCount = Atomic<Int>(0), freeCount = Atomic<Int>(0), signalCount = Atomic<Int>(0)
+    var runs: Int { runCount.load(ordering: .acquiring) }
+    var freed: Int { freeCount.load(ordering: .acquiring) }
+    var signals: Int { signalCount.load(ordering: .acquiring) }
+    func wasRun() { runCount.add(1, ordering: .acquiringAndReleasing) }
+    func wasFreed() { freeCount.add(1, ordering: .acquiringAndReleasing) }
+    func wasSignaled() { signalCount.add(1, ordering: .acquiringAndReleasing) }
 
     init(_ number: Int, _ entity: ExplorerEntity, what: Behaviour, duration: UInt64) {
         self.number = number
@@ -356,7 +360,7 @@ final class JobRecord: @unchecked Sendable, CustomStringConvertible {
 private final class SignalCount: FenceCallback, @unchecked Sendable {
     let record: JobRecord
     init(_ record: JobRecord) { self.record = record }
-    override func signaled(_ fence: Fence) { record.signals += 1 }
+    override func signaled(_ fence: Fence) { record.wasSignaled() }
 }
 
 final class ExplorerJob: SchedulerJob, @unchecked Sendable {
@@ -424,7 +428,7 @@ final class ExplorerGPU: SchedulerDriver, @unchecked Sendable {
     func run(_ job: SchedulerJob) throws(KernelErrno) -> Fence? {
         let job = job as! ExplorerJob
         explorer.isRun(job.record, on: self)
-        job.record.runs += 1
+        job.record.wasRun()
         switch job.record.what {
         case .isDone: return nil
         case .fails: throw .EINVAL
@@ -470,7 +474,7 @@ final class ExplorerGPU: SchedulerDriver, @unchecked Sendable {
         let record = (job as! ExplorerJob).record
         explorer.rule(record.isFinished, "job \(record.number) was freed before it was finished")
         if record.runs == 0 { explorer.isKilled(record) }
-        record.freed += 1
+        record.wasFreed()
     }
 
     func timedOut(_ job: SchedulerJob) -> SchedulerStatus {
@@ -505,7 +509,7 @@ final class ExplorerGPU: SchedulerDriver, @unchecked Sendable {
         guard takeOff(job) else { return .noHang }
         job.hardwareFence.setError(.ETIMEDOUT)
         job.hardwareFence.signal()
-        record.freed += 1
+        record.wasFreed()
         job.cleanup()
         return .reset
     }
