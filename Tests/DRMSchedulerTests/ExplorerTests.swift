@@ -20,7 +20,7 @@ import Testing
     @Test("the same on threads, where the order is the machine's")
     func exploreThreaded() throws {
         for seed in 1...(isLong ? 2000 : 30) as ClosedRange<UInt64> {
-            try Explorer(ThreadedGate(), seed: seed).run()
+            try onThreads { try Explorer($0, seed: seed).run() }
         }
     }
 

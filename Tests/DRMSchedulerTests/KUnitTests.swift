@@ -79,53 +79,52 @@ import Testing
 
 // The same on threads; the slow ones are shortened.
 @Suite(.serialized) struct KUnitThreadedTests {
-    let gate = ThreadedGate()
-
     @Test("drm_sched_basic_submit")
-    func basicSubmitTest() throws { try basicSubmit(gate, unit: 100 * millisecond) }
+    func basicSubmitTest() throws { try onThreads { try basicSubmit($0, unit: 100 * millisecond) } }
 
     @Test("drm_sched_basic_test", arguments: [(1, false), (1, true), (4, false), (4, true)])
     func basicTest(_ entities: Int, _ chained: Bool) throws {
-        try basic(gate, entities: entities, chained: chained, jobs: 100 / entities)
+        try onThreads { try basic($0, entities: entities, chained: chained, jobs: 100 / entities) }
     }
 
     @Test("drm_sched_basic_entity_cleanup")
-    func entityCleanupTest() throws { try entityCleanup(gate, jobs: 100) }
+    func entityCleanupTest() throws { try onThreads { try entityCleanup($0, jobs: 100) } }
 
     @Test("drm_sched_basic_timeout")
-    func timeoutTest() throws { try timeout(gate) }
+    func timeoutTest() throws { try onThreads { try timeout($0) } }
 
     @Test("drm_sched_skip_reset")
-    func skipResetTest() throws { try skipReset(gate) }
+    func skipResetTest() throws { try onThreads { try skipReset($0) } }
 
     @Test("drm_sched_basic_cancel")
-    func cancelTest() throws { try cancel(gate) }
+    func cancelTest() throws { try onThreads { try cancel($0) } }
 
     @Test("drm_sched_priorities")
-    func prioritiesTest() throws { try priorities(gate, jobs: 100) }
+    func prioritiesTest() throws { try onThreads { try priorities($0, jobs: 100) } }
 
     @Test("drm_sched_change_priority")
-    func changePriorityTest() throws { try changePriority(gate, jobs: 100) }
+    func changePriorityTest() throws { try onThreads { try changePriority($0, jobs: 100) } }
 
     @Test("drm_sched_test_modify_sched")
-    func modifySchedTest() throws { try modifySched(gate, jobs: 300) }
+    func modifySchedTest() throws { try onThreads { try modifySched($0, jobs: 300) } }
 
     @Test("drm_sched_test_credits")
-    func creditsTest() throws { try credits(gate, unit: 100 * millisecond) }
+    func creditsTest() throws { try onThreads { try credits($0, unit: 100 * millisecond) } }
 
     @Test("drm_sched_test_queue_overhead")
-    func queueOverheadTest() throws { try overhead(gate, entities: 1, jobs: 100, slack: 20) }
+    func queueOverheadTest() throws { try onThreads { try overhead($0, entities: 1, jobs: 100, slack: 20) } }
 
     @Test("drm_sched_test_ping_pong")
-    func pingPongTest() throws { try overhead(gate, entities: 2, jobs: 100, slack: 20) }
+    func pingPongTest() throws { try onThreads { try overhead($0, entities: 2, jobs: 100, slack: 20) } }
 
     @Test("drm_sched_scheduler_two_clients_test", arguments: [1, 2] as [UInt32], 0..<10)
     func twoClientsTest(_ creditLimit: UInt32, _ pair: Int) throws {
-        try clients(gate, creditLimit: creditLimit, clientPairs(3)[pair].clients)
+        try onThreads { try clients($0, creditLimit: creditLimit, clientPairs(3)[pair].clients) }
     }
 
     @Test("drm_sched_scheduler_many_clients_test", arguments: [2, 3, 7, 13, 31])
     func manyClientsTest(_ count: Int) throws {
-        try clients(gate, creditLimit: 2, (0..<count).map { Client(jobs: 3, duration: millisecond, waits: $0 % 2 == 0) })
+        let some = (0..<count).map { Client(jobs: 3, duration: millisecond, waits: $0 % 2 == 0) }
+        try onThreads { try clients($0, creditLimit: 2, some) }
     }
 }

@@ -34,6 +34,13 @@ func forSeeds(_ count: Int, _ scenario: (SteppedGate) throws -> Void) {
     }
 }
 
+/// Runs a scenario once on a gate of threads.
+func onThreads(_ scenario: (ThreadedGate) throws -> Void) throws {
+    let gate = ThreadedGate()
+    defer { gate.shutdown() }
+    try scenario(gate)
+}
+
 /// Wakes an actor when a fence signals.
 private final class Waker: FenceCallback, @unchecked Sendable {
     let actor: GateActor
