@@ -57,7 +57,8 @@ extension Scheduler {
     }
 
     /// Takes the hardware's jobs back before it is reset: handing out and freeing pause; jobs whose hardware fence has
-    /// not signalled let go of it and stay pending; finished ones are freed (`drm_sched_stop`). May park.
+    /// not signalled let go of it and stay pending; finished ones are freed (`drm_sched_stop`). May park. Until
+    /// ``start(error:)`` nobody else may resume the work.
     /// - Parameter bad: the job that ``SchedulerDriver/timedOut(_:)`` was called with, if it was for this scheduler.
     public func stop(_ bad: SchedulerJob?) {
         pauseWork()

@@ -113,8 +113,8 @@ final class Explorer: @unchecked Sendable {
         case 1: try entity.entity.setSchedulers(someSchedulers())
         case 2: entity.entity.priority = SchedulerPriority(rawValue: UInt8(random.below(4)))!
         case 3: gpu.scheduler.fault()
-        case 4: gpu.scheduler.pauseWork()
-        case 5, 6: gpu.scheduler.resumeWork()
+        case 4: gpu.unlessResetting { $0.pauseWork() }
+        case 5, 6: gpu.unlessResetting { $0.resumeWork() }
         case 7, 8: if !others.isEmpty { others[random.below(others.count)].signal() }
         default: if jobs.count < 20 { try submit(entity) }
         }
@@ -169,7 +169,7 @@ final class Explorer: @unchecked Sendable {
     /// Everything that can end does.
     private func settle() {
         for fence in others { fence.signal() }
-        for gpu in gpus { gpu.scheduler.resumeWork() }
+        for gpu in gpus { gpu.unlessResetting { $0.resumeWork() } }
         // What was pushed to a killed entity stays there until it is killed again.
         for entity in entities where entity.isKilled { entity.entity.kill() }
         wait { self.jobs.allSatisfy(\.isFinished) }
@@ -387,6 +387,7 @@ final class ExplorerGPU: SchedulerDriver, @unchecked Sendable {
     private(set) var timer: Timer!
     /// Cleared at the end.
     var scheduler: Scheduler!
+    private let isBusy = Atomic<Bool>(false)
     private let lock = SpinLock()
     // Guarded by the lock.
     private var queue: [ExplorerJob] = []
@@ -486,8 +487,24 @@ final class ExplorerGPU: SchedulerDriver, @unchecked Sendable {
         }
     }
 
+    /// Pausing and resuming belong to one at a time, as a driver's reset lock has it; a reset ends with resuming.
+    func unlessResetting(_ body: (Scheduler) -> Void) {
+        guard !isBusy.exchange(true, ordering: .acquiring) else { return }
+        body(scheduler)
+        isBusy.store(false, ordering: .releasing)
+    }
+
     /// All that is on the GPU is lost.
     private func reset(_ job: ExplorerJob) -> SchedulerStatus {
+        var isDone = false
+        unlessResetting { scheduler in
+            doReset(job, scheduler)
+            isDone = true
+        }
+        return isDone ? .reset : .noHang
+    }
+
+    private func doReset(_ job: ExplorerJob, _ scheduler: Scheduler) {
         scheduler.stop(job)
         if choose(2) == 0 { job.increaseKarma() }
         lock.lock()
@@ -500,7 +517,6 @@ final class ExplorerGPU: SchedulerDriver, @unchecked Sendable {
             job.hardwareFence.setError(.ENODEV)
             job.hardwareFence.signal()
         }
-        return .reset
     }
 
     /// Only this job ends, by our hand.
