@@ -41,6 +41,8 @@ public final class Reservation: @unchecked Sendable {
     public init(gate: Gate) {
         self.gate = gate
         lock = WWMutex(Self.lockClass, gate: gate)
+        // Who holds it may allocate, and what allocates may wait for fences: so no signalling needs it.
+        gate.declareOrder([Self.lockClass, .allocation, .fenceWait])
     }
 
     /// Whether anybody has the lock.
