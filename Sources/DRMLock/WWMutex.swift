@@ -27,19 +27,7 @@ public struct WWMutex: ~Copyable, Sendable {
         _ context: AcquireContext?, interruptible: Bool = false,
         _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
-        #if GPUVM_VALIDATE
-        core.gate.validator.willTake(
-            lockClass, identity, ticket: context, slowly: false, gate: core.gate, file, line)
-        #endif
-        core.gate.point()
-        if !core.tryLock(context) {
-            try core.lockContended(context, mayDie: true, interruptible: interruptible, "a ww mutex")
-        }
-        context?.acquired += 1
-        core.gate.tookSleepingLock()
-        #if GPUVM_VALIDATE
-        core.gate.validator.took(lockClass, identity, ticket: context, gate: core.gate, file, line)
-        #endif
+        try take(context, slowly: false, interruptible, "a ww mutex", file, line)
     }
 
     /// Takes the lock that `EDEADLK` came from: waits however old who has it. The ticket holds nothing.
@@ -49,13 +37,21 @@ public struct WWMutex: ~Copyable, Sendable {
         _ context: AcquireContext?, interruptible: Bool = false,
         _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
+        try take(context, slowly: true, interruptible, "a ww mutex, slowly", file, line)
+    }
+
+    @inlinable
+    borrowing func take(
+        _ context: AcquireContext?, slowly: Bool, _ interruptible: Bool, _ why: StaticString,
+        _ file: StaticString, _ line: UInt32
+    ) throws(KernelErrno) {
         #if GPUVM_VALIDATE
         core.gate.validator.willTake(
-            lockClass, identity, ticket: context, slowly: true, gate: core.gate, file, line)
+            lockClass, identity, ticket: context, slowly: slowly, gate: core.gate, file, line)
         #endif
         core.gate.point()
         if !core.tryLock(context) {
-            try core.lockContended(context, mayDie: false, interruptible: interruptible, "a ww mutex, slowly")
+            try core.lockContended(context, mayDie: !slowly, interruptible: interruptible, why)
         }
         context?.acquired += 1
         core.gate.tookSleepingLock()
