@@ -29,6 +29,7 @@ let package = Package(
     products: [
         .executable(name: "gpuvm", targets: ["GPUVMTool"]),
         .library(name: "GPUVM", targets: ["GPUVM"]),
+        .library(name: "DRMExec", targets: ["DRMExec"]),
         .library(name: "NVMMU", targets: ["NVMMU"]),
         .library(name: "NouveauDevice", targets: ["NouveauDevice"]),
         .library(name: "DRMLock", targets: ["DRMLock"]),
@@ -57,6 +58,7 @@ let package = Package(
         swift("DRMLock", ["KernelErrno"]),
         swift("DRMSync", ["KernelErrno", "DRMLock"]),
         swift("DRMScheduler", ["KernelErrno", "DRMLock", "DRMSync"]),
+        swift("DRMExec", ["KernelErrno", "DRMLock", "DRMSync"]),
         swift("NVMMU", ["KernelErrno", "CNVMMU"]),
         swift("GPUVM", ["KernelErrno", "CGPUVM"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
@@ -79,6 +81,7 @@ let package = Package(
         test("DRMLockTests", ["DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("DRMSyncTests", ["DRMSync", "DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("DRMSchedulerTests", ["DRMScheduler", "DRMSync", "DRMLock", "KernelErrno"]),
+        test("DRMExecTests", ["DRMExec", "DRMSync", "DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("JSONLinesTests", ["JSONLines"]),
         test("GPUVMTests", ["GPUVM", "KernelErrno", "Model"]),
         test("NVMMUTests", ["NVMMU", "KernelErrno", "Model"]),

@@ -1,0 +1,5 @@
+import DRMExec
+import DRMLock
+import DRMSync
+import GateSupport
+import KernelErrno
