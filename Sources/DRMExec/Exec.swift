@@ -36,7 +36,9 @@ public final class Exec: @unchecked Sendable {
     }
 
     public let gate: Gate
-    private let ticket: AcquireContext
+    /// Its age, for ww mutexes that it does not know of (`drm_exec.ticket`). The body takes and lets go of those by
+    /// itself, in each pass.
+    public let ticket: AcquireContext
     private var flags: Flags = []
 
     @exclusivity(unchecked) private var base: UnsafeMutablePointer<Unmanaged<GEMObject>>?
