@@ -2,39 +2,35 @@ internal import DRMLock
 internal import Synchronization
 
 /// Who waits for a condition that others make true and then say so.
-struct WaitList: ~Copyable {
+final class WaitList: @unchecked Sendable {
     private let lock = SpinLock()
     private let count = Atomic<Int>(0)
-    /// Guarded by the lock; in a box, so that waiting does not change the list.
-    private let waiters = Waiters()
-
-    private final class Waiters {
-        var actors: [GateActor] = []
-    }
+    /// Guarded by the lock.
+    private var actors: [GateActor] = []
 
     /// To be called after the condition became true, with a sequentially consistent store.
-    borrowing func wakeAll() {
+    func wakeAll() {
         guard count.load(ordering: .sequentiallyConsistent) > 0 else { return }
         lock.lock()
-        for actor in waiters.actors { actor.unpark() }
+        for actor in actors { actor.unpark() }
         lock.unlock()
     }
 
     /// Parks until the condition holds.
     /// - Returns: false: the deadline or a signal came first.
-    borrowing func wait(
+    func wait(
         on gate: Gate, until deadline: UInt64 = .never, interruptible: Bool = false, _ why: StaticString,
         _ condition: () -> Bool
     ) -> Bool {
         if condition() { return true }
         let actor = gate.current
         lock.lock()
-        waiters.actors.append(actor)
+        actors.append(actor)
         count.add(1, ordering: .sequentiallyConsistent)
         lock.unlock()
         defer {
             lock.lock()
-            waiters.actors.remove(at: waiters.actors.lastIndex { $0 === actor }!)
+            actors.remove(at: actors.lastIndex { $0 === actor }!)
             count.subtract(1, ordering: .sequentiallyConsistent)
             lock.unlock()
         }
