@@ -52,7 +52,7 @@ public class Gate: @unchecked Sendable {
     /// Starts somebody new. The caller keeps the gate alive until all have ended.
     @discardableResult
     public func spawn(_ name: String, _ body: @escaping @Sendable () -> Void) -> GateActor { fatalError() }
-    /// Waits for the end of another. Not interruptible.
+    /// Waits for the end of another; what only its body kept is gone then. Not interruptible.
     public func join(_ actor: GateActor) { fatalError() }
     /// Waits until woken; see ``GateActor`` for the pattern.
     /// - Parameter why: what is waited for, for the report of a deadlock.

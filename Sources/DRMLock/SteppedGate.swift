@@ -69,11 +69,10 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     @discardableResult
     public override func spawn(_ name: String, _ body: @escaping @Sendable () -> Void) -> GateActor {
         let actor = SteppedActor(name, gate: self)
-        startThread { [self] in
+        startThread({
             actor.waitForBaton()
             body()
-            end(actor)
-        }
+        }, end: { [self] in end(actor) })
         actors.append(actor)
         actor.state = .ready
         ready.append(actor)

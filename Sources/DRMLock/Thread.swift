@@ -1,22 +1,39 @@
 internal import Glibc
 
 /// Starts a thread; somebody is to join or detach it.
-func startJoinableThread(_ body: @escaping () -> Void) -> pthread_t {
-    final class Box {
-        let body: () -> Void
-        init(_ body: @escaping () -> Void) { self.body = body }
-    }
+/// - Parameter end: what the thread does last: nothing that only `body` kept is left then.
+func startJoinableThread(_ body: @escaping () -> Void, end: @escaping () -> Void = {}) -> pthread_t {
     var thread = pthread_t()
-    let box = Unmanaged.passRetained(Box(body))
+    let start = Unmanaged.passRetained(ThreadStart(body: body, end: end))
     let result = pthread_create(&thread, nil, { argument in
-        Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
+        Unmanaged<ThreadStart>.fromOpaque(argument!).takeRetainedValue().run()
         return nil
-    }, box.toOpaque())
+    }, start.toOpaque())
     precondition(result == 0, "no thread: error \(result)")
     return thread
 }
 
 /// Starts a detached thread.
-func startThread(_ body: @escaping () -> Void) {
-    pthread_detach(startJoinableThread(body))
+func startThread(_ body: @escaping () -> Void, end: @escaping () -> Void = {}) {
+    pthread_detach(startJoinableThread(body, end: end))
+}
+
+private final class ThreadStart {
+    private var body: (() -> Void)?
+    private let end: () -> Void
+
+    init(body: @escaping () -> Void, end: @escaping () -> Void) {
+        self.body = body
+        self.end = end
+    }
+
+    func run() {
+        runBody()
+        end()
+    }
+
+    /// A function of its own, so that the body is gone when it returns.
+    @inline(never) private func runBody() {
+        body.take()!()
+    }
 }

@@ -56,20 +56,24 @@ public final class ThreadedGate: Gate, @unchecked Sendable {
     @discardableResult
     public override func spawn(_ name: String, _ body: @escaping @Sendable () -> Void) -> GateActor {
         let actor = ThreadActor(name, gate: self)
-        startThread { [self] in
+        startThread({ [self] in
             ThreadActors.current.add(actor, gate: self, number: number)
             body()
-            #if GPUVM_VALIDATE
-            validator.end(of: actor)
-            #endif
-            let joiners = actor.withLock {
-                actor.state = .ended
-                defer { actor.joiners = [] }
-                return actor.joiners
-            }
-            for joiner in joiners { joiner.unpark() }
-        }
+        }, end: { [self] in end(actor) })
         return actor
+    }
+
+    /// The last of a thread.
+    private func end(_ actor: ThreadActor) {
+        #if GPUVM_VALIDATE
+        validator.end(of: actor)
+        #endif
+        let joiners = actor.withLock {
+            actor.state = .ended
+            defer { actor.joiners = [] }
+            return actor.joiners
+        }
+        for joiner in joiners { joiner.unpark() }
     }
 
     public override func join(_ actor: GateActor) {

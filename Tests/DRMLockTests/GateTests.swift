@@ -1,5 +1,6 @@
 import DRMLock
 import GateSupport
+import Glibc
 import Testing
 
 /// What holds with either driver.
@@ -54,6 +55,23 @@ import Testing
             let other = gate.spawn("other") { main.interrupt() }
             #expect(gate.park(interruptible: true, "a test") == .interrupted)
             gate.join(other)
+        }
+    }
+
+    @Test("what only an actor's body kept is gone when its join returns", arguments: Driver.allCases)
+    func bodyIsGone(driver: Driver) {
+        final class Slow: Sendable {
+            let isGone: Shared<Bool>
+            init(_ isGone: Shared<Bool>) { self.isGone = isGone }
+            deinit {
+                usleep(1000)
+                isGone.value = true
+            }
+        }
+        driver.run(seeds: 10, times: 10) { gate, seed in
+            let isGone = Shared(false)
+            gate.join(gate.spawn("keeper") { [slow = Slow(isGone)] in _ = slow.isGone })
+            #expect(isGone.value, "seed \(seed)")
         }
     }
 
