@@ -39,7 +39,7 @@ public final class Exec: @unchecked Sendable {
     /// Its age, for ww mutexes that it does not know of (`drm_exec.ticket`). The body takes and lets go of those by
     /// itself, in each pass.
     public let ticket: AcquireContext
-    private var flags: Flags = []
+    @exclusivity(unchecked) private var flags: Flags = []
 
     @exclusivity(unchecked) private var base: UnsafeMutablePointer<Unmanaged<GEMObject>>?
     @exclusivity(unchecked) private var capacity = 0
@@ -50,7 +50,7 @@ public final class Exec: @unchecked Sendable {
     /// What was contended, until the body asks for it.
     @exclusivity(unchecked) private var prelocked: GEMObject?
     /// ``retry(_:_:)`` was called.
-    private var startsAnew = false
+    @exclusivity(unchecked) private var startsAnew = false
 
     /// Where the list of objects gets its memory; `realloc`, but in tests.
     package var reallocate: (UnsafeMutableRawPointer?, Int) -> UnsafeMutableRawPointer? = { realloc($0, $1) }

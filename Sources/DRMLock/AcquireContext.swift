@@ -5,7 +5,7 @@
 public final class AcquireContext: @unchecked Sendable {
     public let gate: Gate
     /// Smaller is older.
-    public private(set) var stamp: UInt64
+    @exclusivity(unchecked) public private(set) var stamp: UInt64
     /// How many locks it holds.
     public internal(set) var acquiredCount: Int {
         @inlinable get { acquired }
