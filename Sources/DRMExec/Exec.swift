@@ -165,7 +165,7 @@ public final class Exec: @unchecked Sendable {
     /// Prepares one after the other, up to the first error. Without any it still takes what was contended.
     /// - Throws: as ``prepare(_:fences:_:_:)-(GEMObject,_,_,_)``.
     public func prepare(
-        _ objects: some Sequence<GEMObject>, fences: Int, _ file: StaticString = #fileID, _ line: UInt32 = #line
+        _ objects: [GEMObject], fences: Int, _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
         if contended != nil { try lockContended(file, line) }
         for object in objects { try prepare(object, fences: fences, file, line) }
