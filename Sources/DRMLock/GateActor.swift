@@ -21,17 +21,17 @@ public class GateActor: Moment, @unchecked Sendable {
         case ready
         case ended
     }
-    final var state = State.running
+    @exclusivity(unchecked) final var state = State.running
     /// How the last park ended.
-    final var wake = Wake.woken
+    @exclusivity(unchecked) final var wake = Wake.woken
     /// A wake-up came while it did not park.
-    final var hasPermit = false
-    final var hasSignal = false
+    @exclusivity(unchecked) final var hasPermit = false
+    @exclusivity(unchecked) final var hasSignal = false
     /// Who waits for its end.
-    final var joiners: [GateActor] = []
+    @exclusivity(unchecked) final var joiners: [GateActor] = []
 
     /// What it runs, if it is a work item's.
-    final unowned(unsafe) var work: Work?
+    @exclusivity(unchecked) final unowned(unsafe) var work: Work?
     #if GPUVM_VALIDATE
     final let validation = HeldLocks()
     #endif

@@ -26,11 +26,11 @@ public final class SteppedGate: Gate, @unchecked Sendable {
 
     /// Called with the baton when nobody can go on; may wake somebody. If nobody is ready after it, the process ends
     /// with the list of who waits for what.
-    public var onDeadlock: () -> Void = {}
+    @exclusivity(unchecked) public var onDeadlock: () -> Void = {}
 
     private let order: Order
     @exclusivity(unchecked) private var random = SplitMix(state: 0)
-    private var time: UInt64
+    @exclusivity(unchecked) private var time: UInt64
     /// Has the baton. Kept by `actors`, or by whose stack it borrows.
     @exclusivity(unchecked) private var holder: Unmanaged<SteppedActor>!
     private var me: SteppedActor { holder.takeUnretainedValue() }
@@ -39,9 +39,9 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     @exclusivity(unchecked) private var ready = ReadyLine()
     @exclusivity(unchecked) private var moments = Moments()
     /// All who have not ended and the items' threads; the caller of init first.
-    private var actors: [SteppedActor] = []
+    @exclusivity(unchecked) private var actors: [SteppedActor] = []
     /// Those of items that may park, to be used again.
-    private var spareThreads: [SteppedActor] = []
+    @exclusivity(unchecked) private var spareThreads: [SteppedActor] = []
 
     /// The caller is the first actor and has the baton.
     public init(_ order: Order = .first, now: UInt64 = 1_000_000_000) {
@@ -371,15 +371,15 @@ public final class SteppedGate: Gate, @unchecked Sendable {
 /// One of the stepped gate's.
 final class SteppedActor: GateActor, @unchecked Sendable {
     /// What it is parked for.
-    var why: StaticString = ""
+    @exclusivity(unchecked) var why: StaticString = ""
     /// How many sleeping locks it holds, while another has the baton.
-    var heldLocks = 0
+    @exclusivity(unchecked) var heldLocks = 0
     /// A work item runs on its stack: it cannot go on before that ends.
-    var isBuried = false
+    @exclusivity(unchecked) var isBuried = false
     /// The run of the item on its stack; made once.
     @exclusivity(unchecked) private(set) var runnerAbove: SteppedActor?
     /// What its thread is to run, if it is a spare one.
-    var assigned: Work?
+    @exclusivity(unchecked) var assigned: Work?
     private let baton: UnsafeMutablePointer<sem_t>
 
     override init(_ name: String, gate: Gate) {

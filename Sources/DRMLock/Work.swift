@@ -25,14 +25,14 @@ open class Work: @unchecked Sendable {
     public final let queue: WorkQueue
     // These belong to the gate.
     /// Waits for its turn.
-    final var isQueued = false
+    @exclusivity(unchecked) final var isQueued = false
     /// Who runs it now.
-    final unowned(unsafe) var runner: GateActor?
+    @exclusivity(unchecked) final unowned(unsafe) var runner: GateActor?
     /// Who waits for it to end.
     @exclusivity(unchecked) final var waiters: [GateActor] = []
     /// The next of the threaded gate's line, where it stands itself.
-    final var next: Work?
-    final var isInLine = false
+    @exclusivity(unchecked) final var next: Work?
+    @exclusivity(unchecked) final var isInLine = false
 
     public init(queue: WorkQueue) {
         self.queue = queue

@@ -31,17 +31,19 @@ public enum SchedulerPriority: UInt8, CaseIterable, Comparable, Sendable {
 /// Equal keys keep the order in which they came.
 ///
 /// An ordered list, searched from its end: that is where nearly all belong, and it is linked through the entities, so
-/// that nothing is allocated.
+/// that nothing is allocated. It does not keep them: an entity leaves before it goes away.
 ///
 /// Locking: all under the scheduler's run-queue lock; whoever changes an entity's place has that entity's lock too.
 ///
 /// Source: jobs.md §6.5.
-final class RunQueue {
+struct RunQueue {
+    typealias Link = Unmanaged<SchedulerEntity>
+
     private let policy: SchedulingPolicy
     /// Those that wait with a job, in order.
-    private(set) unowned(unsafe) var first: SchedulerEntity?
-    private unowned(unsafe) var last: SchedulerEntity?
-    private(set) unowned(unsafe) var firstMember: SchedulerEntity?
+    private(set) var first: Link?
+    private var last: Link?
+    private(set) var firstMember: Link?
     /// The last turn given.
     private var turn: Int64 = 0
     /// Of the first, when it came there.
@@ -53,21 +55,19 @@ final class RunQueue {
 
     // MARK: Members
 
-    func addMember(_ entity: SchedulerEntity) {
+    mutating func addMember(_ entity: SchedulerEntity) {
+        let link = Link.passUnretained(entity)
         entity.isMember = true
         entity.nextMember = firstMember
-        firstMember?.previousMember = entity
-        firstMember = entity
+        firstMember?._withUnsafeGuaranteedRef { $0.previousMember = link }
+        firstMember = link
     }
 
-    func removeMember(_ entity: SchedulerEntity) {
+    mutating func removeMember(_ entity: SchedulerEntity) {
+        let next = entity.nextMember, previous = entity.previousMember
         entity.isMember = false
-        if let previous = entity.previousMember {
-            previous.nextMember = entity.nextMember
-        } else {
-            firstMember = entity.nextMember
-        }
-        entity.nextMember?.previousMember = entity.previousMember
+        if let previous { previous._withUnsafeGuaranteedRef { $0.nextMember = next } } else { firstMember = next }
+        next?._withUnsafeGuaranteedRef { $0.previousMember = previous }
         entity.nextMember = nil
         entity.previousMember = nil
     }
@@ -76,7 +76,7 @@ final class RunQueue {
 
     /// The entity has a job now.
     /// - Parameter average: of the scheduler's jobs, in µs.
-    func join(_ entity: SchedulerEntity, _ job: SchedulerJob, average: UInt64) {
+    mutating func join(_ entity: SchedulerEntity, _ job: SchedulerJob, average: UInt64) {
         switch policy {
         case .fifo: insert(entity, key: Int64(job.submitTime))
         case .roundRobin: insert(entity, key: entity.turn)
@@ -86,12 +86,12 @@ final class RunQueue {
 
     /// The entity's first job was taken.
     /// - Parameter next: the one behind it.
-    func took(from entity: SchedulerEntity, next: SchedulerJob?) {
+    mutating func took(from entity: SchedulerEntity, next: JobList.Link?) {
         guard entity.isWaiting else { return }
         remove(entity)
         switch (policy, next) {
         case (.fifo, let next?):
-            insert(entity, key: Int64(next.submitTime))
+            insert(entity, key: Int64(next._withUnsafeGuaranteedRef { $0.submitTime }))
         case (.roundRobin, _?):
             turn += 1
             entity.turn = turn
@@ -108,11 +108,11 @@ final class RunQueue {
         }
     }
 
-    private var leastRuntime: Int64 { first?.virtualRuntime ?? 0 }
+    private var leastRuntime: Int64 { first?._withUnsafeGuaranteedRef { $0.virtualRuntime } ?? 0 }
 
     /// What was saved when the entity left counts from the least of now. Who has nothing saved goes before a head of
     /// lower priority, and well behind one of higher.
-    private func restoreRuntime(of entity: SchedulerEntity, average: UInt64) -> Int64 {
+    private mutating func restoreRuntime(of entity: SchedulerEntity, average: UInt64) -> Int64 {
         var v = entity.virtualRuntime
         if v == 0, let head = headPriority {
             let priority = entity.priority, own = entity.averageRuntime
@@ -129,28 +129,39 @@ final class RunQueue {
         return v
     }
 
-    private func insert(_ entity: SchedulerEntity, key: Int64) {
+    private mutating func insert(_ entity: SchedulerEntity, key: Int64) {
+        let link = Link.passUnretained(entity)
         entity.key = key
         entity.isWaiting = true
-        unowned(unsafe) var before = last
-        while let other = before, other.key > key { before = other.previousWaiting }
-        let next = before == nil ? first : before!.nextWaiting
+        var before = last
+        while let other = before, other._withUnsafeGuaranteedRef({ $0.key > key }) {
+            before = other._withUnsafeGuaranteedRef { $0.previousWaiting }
+        }
+        let next = if let before { before._withUnsafeGuaranteedRef { $0.nextWaiting } } else { first }
         entity.previousWaiting = before
         entity.nextWaiting = next
-        if let before { before.nextWaiting = entity } else { first = entity }
-        if let next { next.previousWaiting = entity } else { last = entity }
-        headPriority = first?.priority
+        connect(before, link)
+        connect(link, next)
+        noteHead()
     }
 
     /// Takes the entity out of the order, where it is in it.
-    func remove(_ entity: SchedulerEntity) {
+    mutating func remove(_ entity: SchedulerEntity) {
         guard entity.isWaiting else { return }
         entity.isWaiting = false
-        let before = entity.previousWaiting, next = entity.nextWaiting
-        if let before { before.nextWaiting = next } else { first = next }
-        if let next { next.previousWaiting = before } else { last = before }
+        connect(entity.previousWaiting, entity.nextWaiting)
         entity.previousWaiting = nil
         entity.nextWaiting = nil
-        headPriority = first?.priority
+        noteHead()
+    }
+
+    /// Makes them neighbours; none is the end of the line.
+    private mutating func connect(_ before: Link?, _ next: Link?) {
+        if let before { before._withUnsafeGuaranteedRef { $0.nextWaiting = next } } else { first = next }
+        if let next { next._withUnsafeGuaranteedRef { $0.previousWaiting = before } } else { last = before }
+    }
+
+    private mutating func noteHead() {
+        headPriority = first?._withUnsafeGuaranteedRef { $0.priority }
     }
 }

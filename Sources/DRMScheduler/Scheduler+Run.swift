@@ -4,24 +4,16 @@ internal import KernelErrno
 
 /// Hands one job out.
 final class RunWork: Work, @unchecked Sendable {
-    private unowned(unsafe) let scheduler: Scheduler
-
-    init(_ scheduler: Scheduler, queue: WorkQueue) {
-        self.scheduler = scheduler
-        super.init(queue: queue)
-    }
+    /// Whose it is, which outlives its runs.
+    @exclusivity(unchecked) unowned(unsafe) var scheduler: Scheduler!
 
     override func run() { scheduler.runOne() }
 }
 
 /// Frees what is finished.
 final class FreeWork: Work, @unchecked Sendable {
-    private unowned(unsafe) let scheduler: Scheduler
-
-    init(_ scheduler: Scheduler, queue: WorkQueue) {
-        self.scheduler = scheduler
-        super.init(queue: queue)
-    }
+    /// Whose it is, which outlives its runs.
+    @exclusivity(unchecked) unowned(unsafe) var scheduler: Scheduler!
 
     override func run() { scheduler.freeFinished() }
 }
@@ -32,7 +24,7 @@ extension Scheduler {
     fileprivate func runOne() {
         guard !isPaused, let entity = select() else { return }
         gate.beginSignalling()
-        if let job = entity.takeJob() {
+        if let job = entity.takeJob(for: self) {
             run(job, of: entity)
         } else {
             setUnused(entity)
@@ -53,21 +45,25 @@ extension Scheduler {
     }
 
     private func firstReady() -> (SchedulerEntity?, isTooBig: Bool) {
-        for queue in runQueues {
-            unowned(unsafe) var next = queue.first
-            while let entity = next {
-                guard entity.isBlocked else {
-                    let job = entity.firstJob
-                    let isTooBig = job.credits > creditLimit
-                    if isTooBig { job.credits = creditLimit }
-                    guard creditLimit - creditsUsed >= job.credits else { return (nil, isTooBig) }
-                    entity.inUse.store(true, ordering: .relaxed)
-                    return (entity, isTooBig)
+        for i in runQueues.indices {
+            var next = runQueues[i].first
+            while let entity = next?.takeUnretainedValue() {
+                if !entity.isBlocked {
+                    let (hasCredits, isTooBig) = entity.firstJob._withUnsafeGuaranteedRef { checkCredits(for: $0) }
+                    if hasCredits { entity.inUse.store(true, ordering: .relaxed) }
+                    return (hasCredits ? entity : nil, isTooBig)
                 }
                 next = entity.nextWaiting
             }
         }
         return (nil, false)
+    }
+
+    /// Whether there are credits for a job. One that asks for more than there ever are gets all.
+    private func checkCredits(for job: SchedulerJob) -> (Bool, isTooBig: Bool) {
+        let isTooBig = job.credits > creditLimit
+        if isTooBig { job.credits = creditLimit }
+        return (creditLimit - creditsUsed >= job.credits, isTooBig)
     }
 
     /// Who waits for the entity, or for its queue to be empty, may look now.
@@ -84,11 +80,11 @@ extension Scheduler {
             let parent = try driver.run(job)
             setUnused(entity)
             fence.signalScheduled(parent: parent)
-            if let parent { watch(parent, for: job) } else { finish(job, nil) }
+            if let parent { watch(parent, for: job) } else { finish(job, fence, nil) }
         } catch {
             setUnused(entity)
             fence.signalScheduled(parent: nil)
-            finish(job, error)
+            finish(job, fence, error)
         }
     }
 
@@ -104,9 +100,11 @@ extension Scheduler {
         do throws(KernelErrno) { try parent.add(job) } catch { finish(job, parent.pendingError) }
     }
 
-    /// The hardware is done with a job (`drm_sched_job_done`). The job may be gone when its fence has signalled.
-    func finish(_ job: SchedulerJob, _ error: KernelErrno?) {
-        let fence = job.finished
+    /// The hardware is done with a job (`drm_sched_job_done`).
+    func finish(_ job: SchedulerJob, _ error: KernelErrno?) { finish(job, job.finished, error) }
+
+    /// The job may be gone when its fence, the one given, has signalled.
+    private func finish(_ job: SchedulerJob, _ fence: SchedulerFence, _ error: KernelErrno?) {
         gate.beginSignalling()
         returnCredits(of: job)
         addScore(-1)
@@ -128,7 +126,7 @@ extension Scheduler {
     /// Another run would find nothing where no entity waits; who comes to wait asks for one.
     private func enqueueRunIfAnyWaits() {
         queueLock.lock()
-        let anyWaits = runQueues.contains { $0.first != nil }
+        let anyWaits = runQueues.indices.contains { runQueues[$0].first != nil }
         queueLock.unlock()
         if anyWaits { enqueueRun() }
     }
@@ -136,13 +134,14 @@ extension Scheduler {
     private func takeFinished() -> SchedulerJob? {
         pendingLock.lock()
         defer { pendingLock.unlock() }
-        guard let job = pending.first, job.finished.isFlaggedSignaled else { return nil }
-        pending.remove(job)
+        guard let job = pending.first?.takeUnretainedValue() else { return nil }
         let fence = job.finished
+        guard fence.isFlaggedSignaled else { return nil }
+        pending.remove(job)
         let time = fence.timestamp, begun = fence.scheduledTimestamp
         if timeout != .never { timer.disarm() }
         if let next = pending.first {
-            next.finished.moveScheduled(to: time)
+            next._withUnsafeGuaranteedRef { $0.finished.moveScheduled(to: time) }
             startTimer()
         }
         account(job, time > begun ? time - begun : 0)

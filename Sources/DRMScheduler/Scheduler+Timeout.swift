@@ -4,12 +4,8 @@ public import KernelErrno
 
 /// Deals with the oldest job, which has had its time.
 final class TimeoutWork: Work, @unchecked Sendable {
-    private unowned(unsafe) let scheduler: Scheduler
-
-    init(_ scheduler: Scheduler, queue: WorkQueue) {
-        self.scheduler = scheduler
-        super.init(queue: queue)
-    }
+    /// Whose it is, which outlives its runs.
+    @exclusivity(unchecked) unowned(unsafe) var scheduler: Scheduler!
 
     override func run() { scheduler.handleTimeout() }
 }
@@ -51,7 +47,7 @@ extension Scheduler {
     private func takeOldest() -> SchedulerJob? {
         pendingLock.lock()
         defer { pendingLock.unlock() }
-        guard let job = pending.first else { return nil }
+        guard let job = pending.first?.takeUnretainedValue() else { return nil }
         pending.remove(job)
         return job
     }
@@ -64,10 +60,10 @@ extension Scheduler {
         pauseWork()
         pendingLock.lock()
         if let bad, bad.finished.scheduler === self { pending.prepend(bad) }
-        unowned(unsafe) var next = pending.last
+        var next = pending.last
         pendingLock.unlock()
         // Nobody else takes jobs out of the list while work pauses.
-        while let job = next {
+        while let job = next?.takeUnretainedValue() {
             next = job.previous
             if let parent = job.finished.parent, parent.remove(job) {
                 job.finished.parent = nil
@@ -94,9 +90,9 @@ extension Scheduler {
     /// - Parameter error: theirs; `nil`: `ECANCELED`. Also that of those whose new fence has signalled without one.
     public func start(error: KernelErrno? = nil) {
         pendingLock.lock()
-        unowned(unsafe) var next = pending.first
+        var next = pending.first
         pendingLock.unlock()
-        while let job = next {
+        while let job = next?.takeUnretainedValue() {
             next = job.next
             takeCredits(of: job)
             guard let parent = job.finished.parent else {

@@ -29,16 +29,16 @@ public final class Scheduler: @unchecked Sendable {
 
     /// Guards the run queues and the entities' places in them.
     let queueLock = SpinLock()
-    let runQueues: [RunQueue]
+    let runQueues: UnsafeMutableBufferPointer<RunQueue>
 
     let pendingLock = SpinLock()
     /// What the hardware has, oldest first. Guarded by its lock.
-    var pending = JobList()
+    @exclusivity(unchecked) var pending = JobList()
     /// Of the jobs freed, in µs. Guarded by the pending-list lock; a copy is at hand for the run queues.
-    var average = RunningAverage()
+    @exclusivity(unchecked) var average = RunningAverage()
     let averageCopy = Atomic<UInt64>(0)
     /// ``stop(_:)`` found the guilty job finished: who handles the timeout frees it. Belongs to that.
-    var freeGuilty = false
+    @exclusivity(unchecked) var freeGuilty = false
 
     private let creditCount = Atomic<UInt32>(0)
     private let scoreCount = Atomic<Int>(0)
@@ -48,9 +48,9 @@ public final class Scheduler: @unchecked Sendable {
     /// For an entity that is no longer in use, or has nothing queued.
     let waiters = WaitList()
 
-    private(set) var runWork: RunWork!
-    private(set) var freeWork: FreeWork!
-    private(set) var timer: Timer!
+    let runWork: RunWork
+    let freeWork: FreeWork
+    let timer: Timer
 
     /// The queues of its work items. Several schedulers may share one.
     public struct Queues: Sendable {
@@ -87,15 +87,21 @@ public final class Scheduler: @unchecked Sendable {
         self.timeout = timeout
         self.policy = policy
         userRunQueues = runQueues
-        self.runQueues = (0..<(policy == .fair ? 1 : runQueues)).map { _ in RunQueue(policy: policy) }
+        self.runQueues = .allocate(capacity: policy == .fair ? 1 : runQueues)
+        self.runQueues.initialize(repeating: RunQueue(policy: policy))
         let submit = queues?.submit ?? WorkQueue(name, gate: gate, mayPark: false)
-        runWork = RunWork(self, queue: submit)
-        freeWork = FreeWork(self, queue: queues?.free ?? submit)
-        timer = Timer(
-            TimeoutWork(self, queue: queues?.timeout ?? WorkQueue("\(name) timeout", gate: gate, mayPark: true)))
+        runWork = RunWork(queue: submit)
+        freeWork = FreeWork(queue: queues?.free ?? submit)
+        let timeoutWork = TimeoutWork(
+            queue: queues?.timeout ?? WorkQueue("\(name) timeout", gate: gate, mayPark: true))
+        timer = Timer(timeoutWork)
+        runWork.scheduler = self
+        freeWork.scheduler = self
+        timeoutWork.scheduler = self
     }
 
     deinit {
+        runQueues.deallocate()
         precondition(hasEnded.load(ordering: .relaxed), "a scheduler is let go that was not told to end")
     }
 
@@ -119,8 +125,8 @@ public final class Scheduler: @unchecked Sendable {
     func returnCredits(of job: SchedulerJob) { creditCount.wrappingSubtract(job.credits, ordering: .relaxed) }
 
     /// The run queue of a priority; there may be fewer than that.
-    func runQueue(_ priority: SchedulerPriority) -> RunQueue {
-        runQueues[min(Int(priority.rawValue), runQueues.count - 1)]
+    func runQueue(_ priority: SchedulerPriority) -> UnsafeMutablePointer<RunQueue> {
+        runQueues.baseAddress! + min(Int(priority.rawValue), runQueues.count - 1)
     }
 
     // MARK: Work
@@ -168,7 +174,7 @@ public final class Scheduler: @unchecked Sendable {
     private func takeNewest() -> SchedulerJob? {
         pendingLock.lock()
         defer { pendingLock.unlock() }
-        guard let job = pending.last else { return nil }
+        guard let job = pending.last?.takeUnretainedValue() else { return nil }
         pending.remove(job)
         return job
     }
@@ -176,11 +182,11 @@ public final class Scheduler: @unchecked Sendable {
     private func stopEntities() {
         queueLock.lock()
         defer { queueLock.unlock() }
-        for queue in runQueues {
-            while let entity = queue.firstMember {
+        for i in runQueues.indices {
+            while let entity = runQueues[i].firstMember?.takeUnretainedValue() {
                 entity.stopped.store(true, ordering: .sequentiallyConsistent)
-                queue.remove(entity)
-                queue.removeMember(entity)
+                runQueues[i].remove(entity)
+                runQueues[i].removeMember(entity)
                 addScore(-1)
             }
         }

@@ -61,7 +61,7 @@ extension SchedulerEntity {
     /// Ends the first killed job, unless it has to wait; it will come back then.
     /// - Returns: whether it was the last.
     fileprivate func endKilledJob(_ work: KillWork) -> Bool {
-        guard let job = lock.withLock({ killed.first }) else { return true }
+        guard let job = lock.withLock({ killed.first?.takeUnretainedValue() }) else { return true }
         while let fence = work.takePrevious() ?? job.takeDependency() {
             do throws(KernelErrno) {
                 try fence.add(job)

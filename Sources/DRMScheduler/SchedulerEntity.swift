@@ -23,17 +23,17 @@ public final class SchedulerEntity: @unchecked Sendable {
 
     let lock = SpinLock()
     // Guarded by the lock.
-    private(set) var scheduler: Scheduler
-    private(set) var runQueue: RunQueue?
+    @exclusivity(unchecked) private(set) var scheduler: Scheduler
+    @exclusivity(unchecked) private(set) var runQueue: UnsafeMutablePointer<RunQueue>?
     /// Those it may use; empty: it stays where it is.
-    private var choices: [Scheduler]
-    private var queue = JobList()
-    private var seqno: UInt64 = 0
-    private var lastScheduled: SchedulerFence?
-    private var dependency: Fence?
+    @exclusivity(unchecked) private var choices: [Scheduler]
+    @exclusivity(unchecked) private var queue = JobList()
+    @exclusivity(unchecked) private var seqno: UInt64 = 0
+    @exclusivity(unchecked) private var lastScheduled: SchedulerFence?
+    @exclusivity(unchecked) private var dependency: Fence?
     /// Killed jobs that are not finished.
-    var killed = JobList()
-    var killWork: KillWork?
+    @exclusivity(unchecked) var killed = JobList()
+    @exclusivity(unchecked) var killWork: KillWork?
 
     /// The first job waits for ``dependency``.
     private let blocked = Atomic<Bool>(false)
@@ -44,21 +44,21 @@ public final class SchedulerEntity: @unchecked Sendable {
 
     // Guarded by the run-queue lock of its scheduler.
     /// It counts among the entities of the run queue.
-    var isMember = false
-    unowned(unsafe) var nextMember: SchedulerEntity?
-    unowned(unsafe) var previousMember: SchedulerEntity?
+    @exclusivity(unchecked) var isMember = false
+    @exclusivity(unchecked) var nextMember: RunQueue.Link?
+    @exclusivity(unchecked) var previousMember: RunQueue.Link?
     /// It has a job, and so a place in the run queue's order.
-    var isWaiting = false
+    @exclusivity(unchecked) var isWaiting = false
     /// The first of its jobs.
-    private unowned(unsafe) var head: SchedulerJob?
-    unowned(unsafe) var nextWaiting: SchedulerEntity?
-    unowned(unsafe) var previousWaiting: SchedulerEntity?
-    var key: Int64 = 0
-    var turn: Int64 = 0
-    var virtualRuntime: Int64 = 0
+    @exclusivity(unchecked) private var head: JobList.Link?
+    @exclusivity(unchecked) var nextWaiting: RunQueue.Link?
+    @exclusivity(unchecked) var previousWaiting: RunQueue.Link?
+    @exclusivity(unchecked) var key: Int64 = 0
+    @exclusivity(unchecked) var turn: Int64 = 0
+    @exclusivity(unchecked) var virtualRuntime: Int64 = 0
 
     private let statisticsLock = SpinLock()
-    private var statistics = EntityStatistics()
+    @exclusivity(unchecked) private var statistics = EntityStatistics()
 
     /// - Parameters:
     ///   - schedulers: those that its jobs may run on; the least busy is chosen. All have one policy.
@@ -157,7 +157,7 @@ public final class SchedulerEntity: @unchecked Sendable {
         job.submitTime = scheduler.gate.now
         queue.append(job)
         scheduler.addScore(1)
-        if isFirst && !isRefused { joinRunQueue(job) }
+        if isFirst && !isRefused { joinRunQueue(of: scheduler, job) }
         lock.unlock()
         if isRefused {
             scheduler.driver.warn(.entityStopped)
@@ -166,15 +166,15 @@ public final class SchedulerEntity: @unchecked Sendable {
         }
     }
 
-    private func joinRunQueue(_ job: SchedulerJob) {
-        let scheduler = self.scheduler, runQueue = self.runQueue!
+    private func joinRunQueue(of scheduler: Scheduler, _ job: SchedulerJob) {
+        let runQueue = runQueue.unsafelyUnwrapped
         scheduler.queueLock.lock()
         if !isMember {
-            runQueue.addMember(self)
+            runQueue.pointee.addMember(self)
             scheduler.addScore(1)
         }
-        head = job
-        runQueue.join(self, job, average: scheduler.averageCopy.load(ordering: .relaxed))
+        head = .passUnretained(job)
+        runQueue.pointee.join(self, job, average: scheduler.averageCopy.load(ordering: .relaxed))
         scheduler.queueLock.unlock()
     }
 
@@ -184,8 +184,8 @@ public final class SchedulerEntity: @unchecked Sendable {
         scheduler.queueLock.lock()
         defer { scheduler.queueLock.unlock() }
         guard isMember else { return }
-        runQueue.remove(self)
-        runQueue.removeMember(self)
+        runQueue.pointee.remove(self)
+        runQueue.pointee.removeMember(self)
         scheduler.addScore(-1)
     }
 
@@ -195,25 +195,25 @@ public final class SchedulerEntity: @unchecked Sendable {
     var isBlocked: Bool { blocked.load(ordering: .acquiring) }
 
     /// For who has the run-queue lock while it waits in the run queue, or has it in use: nobody takes the job.
-    var firstJob: SchedulerJob { head! }
+    var firstJob: JobList.Link { head.unsafelyUnwrapped }
 
     /// Takes the first job, unless it has to wait for something; then the scheduler will be woken.
-    func takeJob() -> SchedulerJob? {
-        let job = firstJob, fence = job.finished
+    /// - Parameter scheduler: its own.
+    func takeJob(for scheduler: Scheduler) -> SchedulerJob? {
+        let job = firstJob.takeUnretainedValue()
         while let dependency = job.takeDependency() ?? scheduler.driver.prepare(job) {
             if wait(for: dependency) { return nil }
         }
-        if let guilt, guilt.isSet { fence.setError(.ECANCELED) }
+        var fence = Optional(job.finished)
+        if let guilt, guilt.isSet { fence!.setError(.ECANCELED) }
         lock.lock()
-        let old = lastScheduled
-        lastScheduled = fence
+        swap(&lastScheduled, &fence)
         queue.remove(job)
         scheduler.queueLock.lock()
         head = queue.first
-        runQueue!.took(from: self, next: head)
+        runQueue.unsafelyUnwrapped.pointee.took(from: self, next: head)
         scheduler.queueLock.unlock()
         lock.unlock()
-        _ = old
         return job
     }
 
@@ -261,8 +261,8 @@ public final class SchedulerEntity: @unchecked Sendable {
     func killQueuedJobs() -> Bool {
         lock.lock()
         defer { lock.unlock() }
-        unowned(unsafe) var next = queue.first
-        while let job = next {
+        var next = queue.first
+        while let job = next?.takeUnretainedValue() {
             job.isKilled = true
             job.finished.setError(.ESRCH)
             job.resetDependencies()
@@ -287,7 +287,7 @@ public final class SchedulerEntity: @unchecked Sendable {
 
 /// Wakes an entity whose first job waited. Keeps it meanwhile.
 private final class DependencyCallback: FenceCallback, @unchecked Sendable {
-    var entity: SchedulerEntity?
+    @exclusivity(unchecked) var entity: SchedulerEntity?
 
     override func signaled(_ fence: Fence) {
         // The entity may use this again as soon as it is unblocked.

@@ -14,10 +14,10 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
     private let lock = SpinLock()
     // Guarded by the lock.
     /// 0: not handed to the hardware yet.
-    private var scheduledTime: UInt64 = 0
-    private var scheduledFence: ScheduledFence?
-    private var hardwareFence: Fence?
-    private var deadline: UInt64 = .never
+    @exclusivity(unchecked) private var scheduledTime: UInt64 = 0
+    @exclusivity(unchecked) private var scheduledFence: ScheduledFence?
+    @exclusivity(unchecked) private var hardwareFence: Fence?
+    @exclusivity(unchecked) private var deadline: UInt64 = .never
     private let isApart = Atomic<Bool>(false)
 
     /// - Parameter context: that of finished fences; the one before it is that of scheduled ones.

@@ -14,23 +14,23 @@ public import KernelErrno
 /// Source: jobs.md §6.2.
 open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// How much of the scheduler's credit it takes while the hardware has it.
-    public final internal(set) var credits: UInt32
+    @exclusivity(unchecked) public final internal(set) var credits: UInt32
     final let entity: SchedulerEntity
-    private final var fence: SchedulerFence?
-    private final var dependencies: [Fence] = []
+    @exclusivity(unchecked) private final var fence: SchedulerFence?
+    @exclusivity(unchecked) private final var dependencies: [Fence] = []
     /// How many of the dependencies were seen to.
-    private final var dependenciesMet = 0
+    @exclusivity(unchecked) private final var dependenciesMet = 0
     /// When it was pushed.
-    final var submitTime: UInt64 = 0
+    @exclusivity(unchecked) final var submitTime: UInt64 = 0
     /// How often it was found guilty of a hang.
     public final private(set) var karma = 0
-    final var isKilled = false
+    @exclusivity(unchecked) final var isKilled = false
 
     // Guarded by the lock of the list that it is in.
-    final unowned(unsafe) var next: SchedulerJob?
-    final unowned(unsafe) var previous: SchedulerJob?
+    @exclusivity(unchecked) final var next: JobList.Link?
+    @exclusivity(unchecked) final var previous: JobList.Link?
     /// The scheduler's reference: itself, from push to cleanup.
-    private final var own: SchedulerJob?
+    @exclusivity(unchecked) private final var own: SchedulerJob?
 
     /// - Throws: `ENOENT`: the entity has no run queue; `EINVAL`: no credits.
     public init(entity: SchedulerEntity, credits: UInt32 = 1) throws(KernelErrno) {

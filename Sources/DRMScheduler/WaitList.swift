@@ -6,7 +6,7 @@ final class WaitList: @unchecked Sendable {
     private let lock = SpinLock()
     private let count = Atomic<Int>(0)
     /// Guarded by the lock.
-    private var actors: [GateActor] = []
+    @exclusivity(unchecked) private var actors: [GateActor] = []
 
     /// To be called after the condition became true, with a sequentially consistent store.
     func wakeAll() {

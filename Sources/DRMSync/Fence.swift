@@ -14,8 +14,8 @@ internal import Synchronization
 open class Fence: @unchecked Sendable {
     public final let gate: Gate
     /// From ``Gate/allocateContexts(_:)``; 0: a stub's.
-    public final package(set) var context: UInt64
-    public final package(set) var seqno: UInt64
+    @exclusivity(unchecked) public final package(set) var context: UInt64
+    @exclusivity(unchecked) public final package(set) var seqno: UInt64
 
     private let state: Atomic<UInt32>
     private let lock = SpinLock()
@@ -24,8 +24,8 @@ open class Fence: @unchecked Sendable {
     /// A raw `KernelErrno`; 0: none. Atomic, since others ask for it before it counts.
     private let failure: Atomic<Int32>
     /// Guarded by the lock. Each holds the next.
-    private final var first: FenceCallback?
-    private final unowned(unsafe) var last: FenceCallback?
+    @exclusivity(unchecked) private final var first: FenceCallback?
+    @exclusivity(unchecked) private final unowned(unsafe) var last: FenceCallback?
 
     private enum State {
         static let signaled: UInt32 = 1
@@ -262,9 +262,9 @@ open class Fence: @unchecked Sendable {
 /// What is to be done when a fence signals; waits for one fence at a time.
 open class FenceCallback: @unchecked Sendable {
     // Guarded by the fence's lock.
-    fileprivate final var next: FenceCallback?
-    fileprivate final unowned(unsafe) var previous: FenceCallback?
-    fileprivate final unowned(unsafe) var fence: Fence?
+    @exclusivity(unchecked) fileprivate final var next: FenceCallback?
+    @exclusivity(unchecked) fileprivate final unowned(unsafe) var previous: FenceCallback?
+    @exclusivity(unchecked) fileprivate final unowned(unsafe) var fence: Fence?
 
     public init() {}
 
