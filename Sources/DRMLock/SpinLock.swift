@@ -1,17 +1,30 @@
 public import Synchronization
 
-/// A lock for a handful of instructions; never held over anything that waits. With the stepped gate it is always
-/// free. It is built on an atomic of our own module's code, so that ThreadSanitizer sees each hand-over.
+/// A lock for a handful of instructions; never held over anything that waits. It is built on an atomic of our own
+/// module's code, so that ThreadSanitizer sees each hand-over.
 public struct SpinLock: ~Copyable, Sendable {
-    @usableFromInline let word = Atomic<UInt32>(0)
+    /// 0: free, 1: held, 2: there is nothing to lock.
+    @usableFromInline let word: Atomic<UInt32>
 
-    @inlinable public init() {}
+    @inlinable public init() { word = Atomic(0) }
+
+    /// For what only actors of one gate touch. Where one of them runs at a time, as with the stepped gate, it is always
+    /// free, and taking it costs a look; debug builds lock all the same, so that who takes it twice is found.
+    @inlinable public init(_ gate: Gate) {
+        #if GPUVM_VALIDATE
+        word = Atomic(0)
+        #else
+        word = Atomic(gate.countsLocks ? 2 : 0)
+        #endif
+    }
 
     @inlinable public borrowing func lock() {
+        if word.load(ordering: .relaxed) == 2 { return }
         if !word.weakCompareExchange(expected: 0, desired: 1, ordering: .acquiring).exchanged { lockSlowly() }
     }
 
     @inlinable public borrowing func unlock() {
+        if word.load(ordering: .relaxed) == 2 { return }
         word.store(0, ordering: .releasing)
     }
 

@@ -303,7 +303,8 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         validator.end(of: runner)
         #endif
         runner.work = nil
-        for waiter in work.takeWaiters() { unpark(waiter) }
+        work.runner = nil
+        if !work.waiters.isEmpty { for waiter in work.takeWaiters() { unpark(waiter) } }
         if work.isQueued { ready.append(work) }
     }
 

@@ -23,6 +23,8 @@ public final class WorkQueue: @unchecked Sendable {
 /// A work item: something to be done soon, on its queue. Subclasses say what.
 open class Work: @unchecked Sendable {
     public final let queue: WorkQueue
+    /// The queue's, which keeps it.
+    private final let gate: Unmanaged<Gate>
     // These belong to the gate.
     /// Waits for its turn.
     @exclusivity(unchecked) final var isQueued = false
@@ -36,12 +38,13 @@ open class Work: @unchecked Sendable {
 
     public init(queue: WorkQueue) {
         self.queue = queue
+        gate = .passUnretained(queue.gate)
     }
 
     open func run() {}
 
     /// Asks for a run after this moment: while it runs, for another one; while it waits already, for nothing.
-    public final func enqueue() { queue.gate.enqueue(self) }
+    public final func enqueue() { gate._withUnsafeGuaranteedRef { $0.enqueue(self) } }
 
     /// Takes it out of its queue and waits until it does not run; a call from its own run does not wait.
     public final func cancel() { queue.gate.cancel(self) }
@@ -49,11 +52,8 @@ open class Work: @unchecked Sendable {
     /// Waits until it neither waits for its turn nor runs; a call from its own run does not wait.
     public final func flush() { queue.gate.flush(self) }
 
-    /// Its run has ended.
-    /// - Returns: who waits for that.
+    /// - Returns: who waits for the end of its run.
     final func takeWaiters() -> [GateActor] {
-        runner = nil
-        guard !waiters.isEmpty else { return [] }
         defer { waiters = [] }
         return waiters
     }

@@ -84,6 +84,7 @@ final class WorkerPool: @unchecked Sendable {
         #endif
         worker.work = nil
         spin.lock()
+        work.runner = nil
         for waiter in work.takeWaiters() { waiter.unpark() }
         if work.isQueued { addLast(work) }
         spin.unlock()

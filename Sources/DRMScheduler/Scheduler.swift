@@ -28,10 +28,10 @@ public final class Scheduler: @unchecked Sendable {
     public let userRunQueues: Int
 
     /// Guards the run queues and the entities' places in them.
-    let queueLock = SpinLock()
+    let queueLock: SpinLock
     let runQueues: UnsafeMutableBufferPointer<RunQueue>
 
-    let pendingLock = SpinLock()
+    let pendingLock: SpinLock
     /// What the hardware has, oldest first. Guarded by its lock.
     @exclusivity(unchecked) var pending = JobList()
     /// Of the jobs freed, in µs. Guarded by the pending-list lock; a copy is at hand for the run queues.
@@ -82,6 +82,8 @@ public final class Scheduler: @unchecked Sendable {
         self.name = name
         self.driver = driver
         self.gate = gate
+        queueLock = SpinLock(gate)
+        pendingLock = SpinLock(gate)
         self.creditLimit = creditLimit
         self.hangLimit = hangLimit
         self.timeout = timeout

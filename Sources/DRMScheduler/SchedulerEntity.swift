@@ -21,7 +21,7 @@ public final class SchedulerEntity: @unchecked Sendable {
     private let queuePriority: SchedulerPriority
     private let currentPriority: Atomic<UInt8>
 
-    let lock = SpinLock()
+    let lock: SpinLock
     // Guarded by the lock.
     @exclusivity(unchecked) private(set) var scheduler: Scheduler
     @exclusivity(unchecked) private(set) var runQueue: UnsafeMutablePointer<RunQueue>?
@@ -57,7 +57,7 @@ public final class SchedulerEntity: @unchecked Sendable {
     @exclusivity(unchecked) var turn: Int64 = 0
     @exclusivity(unchecked) var virtualRuntime: Int64 = 0
 
-    private let statisticsLock = SpinLock()
+    private let statisticsLock: SpinLock
     @exclusivity(unchecked) private var statistics = EntityStatistics()
 
     /// - Parameters:
@@ -70,6 +70,8 @@ public final class SchedulerEntity: @unchecked Sendable {
         guard let first = schedulers.first else { throw .EINVAL }
         let lowest = UInt8(first.userRunQueues - 1)
         context = first.gate.allocateContexts(2)
+        lock = SpinLock(first.gate)
+        statisticsLock = SpinLock(first.gate)
         self.guilt = guilt
         queuePriority = priority
         currentPriority = Atomic(min(priority.rawValue, lowest))

@@ -11,10 +11,10 @@ internal import Synchronization
 public final class SchedulerFence: Fence, @unchecked Sendable {
     /// Where the job runs.
     public let scheduler: Scheduler
-    private let lock = SpinLock()
+    private let lock: SpinLock
+    /// 0: not handed to the hardware yet. Set with the lock.
+    private let scheduledTime = Atomic<UInt64>(0)
     // Guarded by the lock.
-    /// 0: not handed to the hardware yet.
-    @exclusivity(unchecked) private var scheduledTime: UInt64 = 0
     @exclusivity(unchecked) private var scheduledFence: ScheduledFence?
     @exclusivity(unchecked) private var hardwareFence: Fence?
     @exclusivity(unchecked) private var deadline: UInt64 = .never
@@ -23,6 +23,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
     /// - Parameter context: that of finished fences; the one before it is that of scheduled ones.
     init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
         self.scheduler = scheduler
+        lock = SpinLock(scheduler.gate)
         super.init(gate: scheduler.gate, context: context, seqno: seqno)
     }
 
@@ -44,7 +45,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
         defer { lock.unlock() }
         if let fence = scheduledFence { return fence }
         let fence = ScheduledFence(scheduler: scheduler, context: context - 1, seqno: seqno)
-        if scheduledTime != 0 { fence.checkAndSignal(at: scheduledTime) }
+        if isScheduled { fence.checkAndSignal(at: scheduledTimestamp) }
         scheduledFence = fence
         return fence
     }
@@ -53,18 +54,14 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
     public var isScheduled: Bool { scheduledTimestamp != 0 }
 
     /// When ``scheduled`` signalled; 0: not yet.
-    var scheduledTimestamp: UInt64 {
-        lock.lock()
-        defer { lock.unlock() }
-        return scheduledTime
-    }
+    var scheduledTimestamp: UInt64 { scheduledTime.load(ordering: .acquiring) }
 
     /// The hardware began with it when it was done with the one before.
     func moveScheduled(to time: UInt64) {
         lock.lock()
         defer { lock.unlock() }
-        guard scheduledTime != 0 else { return }
-        scheduledTime = time
+        guard isScheduled else { return }
+        scheduledTime.store(time, ordering: .releasing)
         scheduledFence?.moveTimestamp(to: time)
     }
 
@@ -73,7 +70,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
         let time = max(gate.now, 1)
         lock.lock()
         hardwareFence = parent
-        scheduledTime = time
+        scheduledTime.store(time, ordering: .releasing)
         let fence = scheduledFence, wish = deadline
         lock.unlock()
         if let parent, wish != .never { parent.setDeadlineIfPending(wish) }

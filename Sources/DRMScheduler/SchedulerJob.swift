@@ -89,6 +89,7 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
         assert(fence == nil, "a job is armed twice")
         let fence = entity.makeFence()
         self.fence = fence
+        if dependencies.isEmpty { return }
         // What the run path will wait for instead of these must be there by then.
         for case let dependency as SchedulerFence in dependencies
         where dependency.scheduler === fence.scheduler && !dependency.isScheduled {

@@ -1,6 +1,6 @@
 public import DRMLock
 public import KernelErrno
-internal import Synchronization
+public import Synchronization
 
 /// A promise that something will be done, kept once (`dma_fence`).
 ///
@@ -17,8 +17,8 @@ open class Fence: @unchecked Sendable {
     @exclusivity(unchecked) public final package(set) var context: UInt64
     @exclusivity(unchecked) public final package(set) var seqno: UInt64
 
-    private let state: Atomic<UInt32>
-    private let lock = SpinLock()
+    @usableFromInline let state: Atomic<UInt32>
+    private let lock: SpinLock
     /// When it signalled; 0: not yet.
     private let signalTime = Atomic<UInt64>(0)
     /// A raw `KernelErrno`; 0: none. Atomic, since others ask for it before it counts.
@@ -27,8 +27,8 @@ open class Fence: @unchecked Sendable {
     @exclusivity(unchecked) private final var first: FenceCallback?
     @exclusivity(unchecked) private final unowned(unsafe) var last: FenceCallback?
 
-    private enum State {
-        static let signaled: UInt32 = 1
+    @usableFromInline enum State {
+        @usableFromInline static var signaled: UInt32 { @inlinable get { 1 } }
         /// ``enableSignaling()`` was called.
         static let enabled: UInt32 = 2
         /// There are callbacks, or there were: signalling takes the lock.
@@ -40,6 +40,7 @@ open class Fence: @unchecked Sendable {
         self.gate = gate
         self.context = context
         self.seqno = seqno
+        lock = SpinLock(gate)
         failure = Atomic(0)
         state = Atomic(0)
     }
@@ -84,7 +85,7 @@ open class Fence: @unchecked Sendable {
     }
 
     /// Whether it has signalled, without asking the subclass.
-    public final var isFlaggedSignaled: Bool {
+    @inlinable public final var isFlaggedSignaled: Bool {
         state.load(ordering: .acquiring) & State.signaled != 0
     }
 

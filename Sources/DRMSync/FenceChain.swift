@@ -16,7 +16,7 @@ public final class FenceChain: Fence, @unchecked Sendable {
     public let contained: Fence
     /// The point it follows on; 0: it begins a timeline.
     public let previousSeqno: UInt64
-    private let links = SpinLock()
+    private let links: SpinLock
     private var previous: Fence?
 
     /// Puts a link on top of what a timeline has: a link, or anything else, or nothing. A point that is not above the
@@ -24,6 +24,7 @@ public final class FenceChain: Fence, @unchecked Sendable {
     public init(previous: Fence?, fence: Fence, point: UInt64) {
         precondition(!(fence is FenceChain), "a link holds no link")
         contained = fence
+        links = SpinLock(fence.gate)
         self.previous = previous
         let newest = previous as? FenceChain
         if let newest, point > newest.seqno {

@@ -33,7 +33,7 @@ public final class Reservation: @unchecked Sendable {
     public let gate: Gate
     public let lock: WWMutex
     /// Guards `entries` against who looks without the lock.
-    private let list = SpinLock()
+    private let list: SpinLock
     private var entries: [Entry] = []
     /// Room for that many is promised.
     private var slots = 0
@@ -41,6 +41,7 @@ public final class Reservation: @unchecked Sendable {
     public init(gate: Gate) {
         self.gate = gate
         lock = WWMutex(Self.lockClass, gate: gate)
+        list = SpinLock(gate)
         // Who holds it may allocate, and what allocates may wait for fences: so no signalling needs it.
         gate.declareOrder([Self.lockClass, .allocation, .fenceWait])
     }

@@ -13,7 +13,7 @@ public import KernelErrno
 /// Source: drm_syncobj.c.
 public final class Syncobj: @unchecked Sendable {
     public let gate: Gate
-    private let spin = SpinLock()
+    private let spin: SpinLock
     private var current: Fence?
     /// They wait for a fence or a point that is not there yet.
     private var waiters: [SyncobjWaiter] = []
@@ -22,6 +22,7 @@ public final class Syncobj: @unchecked Sendable {
     /// - Parameter isSignaled: it begins with a fence that has signalled.
     public init(gate: Gate, isSignaled: Bool = false) {
         self.gate = gate
+        spin = SpinLock(gate)
         current = isSignaled ? Fence.stub(gate: gate) : nil
     }
 
