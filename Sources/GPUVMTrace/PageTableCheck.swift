@@ -75,7 +75,7 @@ struct PageTableCheck {
         }
     }
 
-    private mutating func starts(of object: GEMObject) -> [UInt64] {
+    private mutating func starts(of object: BufferObject) -> [UInt64] {
         if let known = starts[object.id] { return known }
         var at: UInt64 = 0
         let list = object.placement.pieces.map { piece in

@@ -7,7 +7,7 @@ package struct SpaceSnapshot {
     package struct Extent {
         package var addr, range: UInt64
         package var offset: UInt64
-        package var object: GEMObject
+        package var object: BufferObject
         package var kind: Int
         /// Number of the VM_BIND call that made it.
         package var bind: UInt32

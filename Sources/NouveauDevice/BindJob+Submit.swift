@@ -6,7 +6,7 @@ internal import NouveauUAPI
 extension BindJob {
     /// Validates all operations, then applies them in order. A call that fails leaves everything as it was.
     /// - Throws: see uapi.md 6.2, steps 7 to 9.
-    func submit(_ ops: [BindOp], _ objects: HandleTable<GEMObject>) throws(KernelErrno) {
+    func submit(_ ops: [BindOp], _ objects: HandleTable<BufferObject>) throws(KernelErrno) {
         var targets: [Target?] = []
         targets.reserveCapacity(ops.count)
         uvmm.tables.beginBatch()
@@ -32,7 +32,7 @@ extension BindJob {
         let isResident: Bool
     }
 
-    private func target(of op: BindOp, _ objects: HandleTable<GEMObject>) throws(KernelErrno) -> Target? {
+    private func target(of op: BindOp, _ objects: HandleTable<BufferObject>) throws(KernelErrno) -> Target? {
         guard let object = try uvmm.validate(op, objects) else { return nil }
         return Target(
             pair: try uvmm.pair(for: object),

@@ -6,11 +6,11 @@ final class Channel {
     let id: Int32
     let classes: [UInt16]
     /// The page the legacy notifiers live in.
-    let notifier: GEMObject
+    let notifier: BufferObject
     /// Handles of objects made by GROBJ_ALLOC.
     var objects: Set<UInt32> = []
 
-    init(id: Int32, classes: [UInt16], notifier: GEMObject) {
+    init(id: Int32, classes: [UInt16], notifier: BufferObject) {
         self.id = id
         self.classes = classes
         self.notifier = notifier
@@ -53,7 +53,7 @@ extension DeviceFile {
         guard !classes.isEmpty else { throw .EINVAL }
         // Its buffers live in the kernel's part of the VA space.
         if let uvmm, uvmm.kernelSize < Self.channelBuffers { throw .ENOSPC }
-        let notifier = try GEMObject(GEMNew(domain: .gart, size: 4096), device: device)
+        let notifier = try BufferObject(GEMNew(domain: .gart, size: 4096), device: device)
         guard let id = device.channelNumbers.take() else { throw .ENOSPC }
         channels.insert(Channel(id: id, classes: classes, notifier: notifier), at: 0)
         call.store(channel: id, notifierHandle: objects.insert(notifier), in: a)

@@ -15,7 +15,7 @@ public final class DeviceFile {
     /// A buffer or a channel came first: no VM_INIT any more.
     var isUVMMDisabled = false
 
-    var objects = HandleTable<GEMObject>()
+    var objects = HandleTable<BufferObject>()
     var syncobjs = HandleTable<Syncobj>()
     /// Handles of objects this file exported or imported, by object: importing again gives the same handle.
     var primeHandles: [UInt64: UInt32] = [:]
@@ -35,7 +35,7 @@ public final class DeviceFile {
 
     var userMemory: any UserMemory { device.userMemory }
 
-    package func object(handle: UInt32) -> GEMObject? {
+    package func object(handle: UInt32) -> BufferObject? {
         objects[handle]
     }
 

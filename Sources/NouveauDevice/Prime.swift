@@ -5,7 +5,7 @@ internal import Synchronization
 
 /// What a descriptor number of the device's own stands for.
 enum Descriptor {
-    case dmaBuf(GEMObject)
+    case dmaBuf(BufferObject)
     case syncobj(Syncobj)
     case syncFile(SyncFile)
     case eventfd(EventCounter)

@@ -35,8 +35,8 @@ extension Device {
 
 extension UVMM {
     /// The checks made of each operation before anything is changed (uapi.md 6.2, 7a); gives a map its object.
-    func validate(_ op: BindOp, _ objects: HandleTable<GEMObject>) throws(KernelErrno) -> GEMObject? {
-        var object: GEMObject?
+    func validate(_ op: BindOp, _ objects: HandleTable<BufferObject>) throws(KernelErrno) -> BufferObject? {
+        var object: BufferObject?
         if op.kind == .map {
             guard let found = objects[op.handle] else { throw .ENOENT }
             guard op.boOffset & 4095 == 0, op.boOffset < found.size, op.range <= found.size - op.boOffset else {

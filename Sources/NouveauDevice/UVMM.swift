@@ -46,7 +46,7 @@ package final class UVMM {
     /// VM_BIND calls so far.
     var bindCount: UInt32 = 0
     private var pairs: [UInt64: PairID] = [:]
-    private var objects: [PairID: GEMObject] = [:]
+    private var objects: [PairID: BufferObject] = [:]
 
     /// Exclusive end of every VA space.
     static let end: UInt64 = 1 << 47
@@ -106,18 +106,18 @@ extension UVMM {
 // MARK: - Pairs
 
 extension UVMM {
-    package func object(of pair: PairID) -> GEMObject? {
+    package func object(of pair: PairID) -> BufferObject? {
         objects[pair]
     }
 
     /// The object that a mapping shows.
-    func object(behind mapping: Mapping) -> GEMObject? {
+    func object(behind mapping: Mapping) -> BufferObject? {
         guard let pair = mapping.pair else { return nil }
         return object(of: pair)
     }
 
     /// The pair of the space and an object, made where there is none; it keeps the object alive.
-    func pair(for object: GEMObject) throws(KernelErrno) -> PairID {
+    func pair(for object: BufferObject) throws(KernelErrno) -> PairID {
         if let pair = pairs[object.id] { return pair }
         let pair = try space.makePair(cookie: object.id)
         pairs[object.id] = pair

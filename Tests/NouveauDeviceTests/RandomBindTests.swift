@@ -13,7 +13,7 @@ import Testing
         let client: Client
         var model: BindModel
         var random: SeededRandom
-        var objects: [UInt32: GEMObject] = [:]
+        var objects: [UInt32: BufferObject] = [:]
         /// Handles by object; physical addresses and targets by handle: every object is one stretch here.
         var handles: [UInt64: UInt32] = [:]
         var bases: [UInt64] = [0]

@@ -24,7 +24,7 @@ package final class DeviceMemory {
     private var store = ExtentAllocator(base: mapHandleBase, size: 1 << 40)
     package let tables: TableWindow
     /// Live buffers by their mmap offset; each takes itself out when it goes.
-    private var objects: [UInt64: Unmanaged<GEMObject>] = [:]
+    private var objects: [UInt64: Unmanaged<BufferObject>] = [:]
     private var nextID: UInt64 = 1
 
     /// GART addresses start here, so that address 0 is nobody's.
@@ -86,16 +86,16 @@ extension DeviceMemory {
         store.release(PhysicalPiece(addr: mapHandle, size: size))
     }
 
-    func register(_ object: GEMObject) {
+    func register(_ object: BufferObject) {
         objects[object.mapHandle] = Unmanaged.passUnretained(object)
     }
 
-    func unregister(_ object: GEMObject) {
+    func unregister(_ object: BufferObject) {
         objects[object.mapHandle] = nil
     }
 
     /// The object whose mmap offset this is.
-    func object(mapHandle: UInt64) -> GEMObject? {
+    func object(mapHandle: UInt64) -> BufferObject? {
         objects[mapHandle]?.takeUnretainedValue()
     }
 }

@@ -3,7 +3,7 @@ internal import NVMMU
 internal import NouveauUAPI
 
 /// A buffer object. Lives as long as a handle, a mapping, a channel or an exported descriptor refers to it.
-public final class GEMObject {
+public final class BufferObject {
     /// Unique over the device's life; also the cookie of its (space, object) pairs.
     public let id: UInt64
     /// Bytes, rounded up to whole pages.
@@ -88,7 +88,7 @@ extension [PageSize] {
     }
 
     /// The page size of a mapping of an object (the kernel's `select_page_shift`).
-    func mappingShift(_ addr: UInt64, _ range: UInt64, _ offset: UInt64, of object: GEMObject) -> Int {
+    func mappingShift(_ addr: UInt64, _ range: UInt64, _ offset: UInt64, of object: BufferObject) -> Int {
         let bits = (addr | range | offset).trailingZeroBitCount
         guard bits < object.pageShift else { return object.pageShift }
         let isVRAM = object.placement.location == .vram

@@ -8,7 +8,7 @@ extension DeviceFile {
             isUVMMDisabled = true
             guard !call.domain.contains(.noShare) else { throw .EINVAL }
         }
-        let object = try GEMObject(call, device: device)
+        let object = try BufferObject(call, device: device)
         object.description(handle: objects.insert(object)).store(in: a)
     }
 
