@@ -190,29 +190,48 @@ static double list_run(struct state *s, size_t words)
     return (now() - t) / 4;
 }
 
-static double translate_run(struct state *s, uint64_t size, unsigned shift, bool random, bool cursor)
+static uint64_t address(const struct state *s, uint64_t i, uint64_t size, bool random)
+{
+    return (random ? s->order[i] : i << 12) & (size - 1);
+}
+
+static uint64_t translate_all(const struct state *s, uint64_t size, bool random)
+{
+    struct nvmmu_translation t;
+    uint64_t sum = 0;
+
+    for (uint64_t i = 0; i < LOOKUPS; i++) {
+        nvmmu_translate(&s->space, VA + address(s, i, size, random), &t);
+        sum += t.state == NVMMU_MAPPED ? t.pa : 0;
+    }
+    return sum;
+}
+
+static uint64_t cursor_all(const struct state *s, uint64_t size, bool random)
 {
     struct nvmmu_translation t;
     struct nvmmu_cursor c;
-    uint64_t sum = 0, va;
-    double at;
+    uint64_t sum = 0;
+
+    nvmmu_cursor_init(&c, &s->space);
+    for (uint64_t i = 0; i < LOOKUPS; i++) {
+        nvmmu_cursor_translate(&c, VA + address(s, i, size, random), &t);
+        sum += t.state == NVMMU_MAPPED ? t.pa : 0;
+    }
+    return sum;
+}
+
+static double translate_run(struct state *s, uint64_t size, unsigned shift, bool random, bool cursor)
+{
+    double t;
 
     get(s, size, shift);
     map(s, size, shift, false);
-    nvmmu_cursor_init(&c, &s->space);
-    at = now();
-    for (uint64_t i = 0; i < LOOKUPS; i++) {
-        va = random ? s->order[i] & (size - 1) : (i << 12) & (size - 1);
-        if (cursor)
-            nvmmu_cursor_translate(&c, VA + va, &t);
-        else
-            nvmmu_translate(&s->space, VA + va, &t);
-        sum += t.pa;
-    }
-    at = (now() - at) / LOOKUPS;
-    s->sink += sum;
+    t = now();
+    s->sink += cursor ? cursor_all(s, size, random) : translate_all(s, size, random);
+    t = (now() - t) / LOOKUPS;
     put(s, size, shift);
-    return at;
+    return t;
 }
 
 /* Independent reads of a word a page, in the same order. */

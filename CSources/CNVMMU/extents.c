@@ -123,7 +123,10 @@ static void run_at(const struct nvmmu_space *s, uint64_t va, struct nvmmu_extent
     const struct nvmmu_format *f = s->format;
     struct nvmmu_spot spot;
 
-    f->locate(s, va, &spot);
+    const uint64_t *pd0 = f->walks->directory(s, va, &spot);
+
+    if (pd0)
+        f->walks->locate(s, pd0, va, &spot);
     *out = (struct nvmmu_extent){.va = va};
     if (spot.leaf) {
         tables_run(f, &spot, va, out);

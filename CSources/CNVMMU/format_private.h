@@ -62,6 +62,19 @@ struct nvmmu_spot {
     const uint64_t *big, *small; /* leaf: they, where present and inside a window; at least one */
 };
 
+/* The quick walks of a format. */
+struct nvmmu_walks {
+    struct nvmmu_reading reading;
+    /* The PD0 table for va, or NULL: `out` says why, or what decides instead. */
+    const uint64_t *(*directory)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out);
+    /* What the entry for va of that table says. */
+    void (*locate)(const struct nvmmu_space *s, const uint64_t *table, uint64_t va, struct nvmmu_spot *out);
+    void (*translate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
+    bool (*seek)(struct nvmmu_cursor *c, uint64_t va);
+    /* For addresses that the cursor's table does not decide about, or says nothing about. */
+    void (*find)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
+};
+
 /* What differs between chips in how a driver tells them about page tables (control.c). */
 struct nvmmu_flush;
 struct nvmmu_register;
@@ -126,9 +139,7 @@ struct nvmmu_format {
     /* The layout of word[i] of an entry; it may depend on what the entry is. */
     struct nvmmu_field_set (*fields)(const struct nvmmu_format *f, enum nvmmu_level level, const uint64_t word[2],
                                      unsigned i);
-    void (*locate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out);
-    void (*translate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
-    void (*cursor_translate)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
+    const struct nvmmu_walks *walks;
 };
 
 extern const struct nvmmu_format nvmmu__nv04, nvmmu__nv41, nvmmu__nv44, nvmmu__nv50, nvmmu__g84, nvmmu__mcp77;
@@ -171,18 +182,27 @@ static inline uint64_t nvmmu__load(const uint64_t *entry)
     return __atomic_load_n(entry, __ATOMIC_RELAXED);
 }
 
-/* [addr, addr + size) of an aperture, or NULL where no window holds all of it. */
+/* [addr, addr + size) of an aperture in one window, or NULL. */
+static inline const uint64_t *nvmmu__window_holds(const struct nvmmu_window *w, unsigned aperture, uint64_t addr,
+                                                 uint64_t size)
+{
+    uint64_t offset = addr - w->base;
+
+    if (w->aperture != aperture || offset >= w->size || w->size - offset < size || addr & 7)
+        return NULL;
+    return (const uint64_t *)((const char *)w->cpu + offset);
+}
+
+/* The same in the windows behind the first. */
+const uint64_t *nvmmu__window_search(const struct nvmmu_space *s, unsigned aperture, uint64_t addr, uint64_t size);
+
+/* The same in any window. Most tables lie in the first. */
 static inline const uint64_t *nvmmu__window_at(const struct nvmmu_space *s, unsigned aperture, uint64_t addr,
                                               uint64_t size)
 {
-    for (size_t i = 0; i < s->window_count; i++) {
-        const struct nvmmu_window *w = &s->windows[i];
+    const uint64_t *at = s->window_count ? nvmmu__window_holds(s->windows, aperture, addr, size) : NULL;
 
-        if (w->aperture == aperture && addr - w->base < w->size && w->size - (addr - w->base) >= size &&
-            !(addr & 7))
-            return (const uint64_t *)((const char *)w->cpu + (addr - w->base));
-    }
-    return NULL;
+    return __builtin_expect(at != NULL, 1) ? at : nvmmu__window_search(s, aperture, addr, size);
 }
 
 #endif

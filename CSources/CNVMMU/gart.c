@@ -27,7 +27,8 @@ int nvmmu__gart_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level,
     return -EINVAL;
 }
 
-void nvmmu__gart_locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
+/* There is no directory: what the table says about va is the answer. */
+static const uint64_t *directory(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
 {
     const struct nvmmu_format *f = s->format;
     const struct nvmmu_level_info *l = &f->level[1];
@@ -35,24 +36,25 @@ void nvmmu__gart_locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_s
 
     *out = (struct nvmmu_spot){.state = NVMMU_UNMAPPED, .fault = NVMMU_FAULT_VA_LIMIT, .shift = f->va_bits};
     if (va >> f->va_bits)
-        return;
+        return NULL;
     out->fault = NVMMU_FAULT_PDE;
     table = nvmmu__window_at(s, s->root_aperture, s->root, nvmmu__table_bytes(l));
     if (!table)
-        return;
+        return NULL;
     out->word = f->gart->load(table, (uint32_t)nvmmu__index(l, va));
     out->state = out->word & f->valid ? NVMMU_MAPPED : NVMMU_UNMAPPED;
     out->fault = NVMMU_FAULT_PTE;
     out->shift = l->shift;
+    return NULL;
 }
 
-void nvmmu__gart_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
+static void translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
 {
     struct nvmmu_spot spot;
     struct nvmmu_entry entry;
     uint64_t offset;
 
-    nvmmu__gart_locate(s, va, &spot);
+    directory(s, va, &spot);
     s->format->decode(s->format, NVMMU_SPT, (uint64_t[2]){spot.word, 0}, &entry);
     offset = va & ((1ull << spot.shift) - 1);
     *out = (struct nvmmu_translation){
@@ -66,3 +68,16 @@ void nvmmu__gart_translate(const struct nvmmu_space *s, uint64_t va, struct nvmm
         .ro = entry.page.ro,
     };
 }
+
+static bool seek(struct nvmmu_cursor *c, uint64_t va)
+{
+    (void)c, (void)va;
+    return false;
+}
+
+static void find(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
+{
+    translate(&c->space, va, out);
+}
+
+const struct nvmmu_walks nvmmu__gart_walks = {.directory = directory, .translate = translate, .seek = seek, .find = find};

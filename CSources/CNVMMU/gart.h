@@ -9,7 +9,7 @@
     .level = levels, .level_count = 2, .va_bits = (bits) + 12, .page = nvmmu__gart_pages, .page_count = 1, \
     .page_levels = 1u << NVMMU_SPT, .aperture = {NVMMU_REFUSED, NVMMU_REFUSED, NVMMU_HOST, NVMMU_HOST}, \
     .traits = NVMMU_TRAIT_NO_VOL, .kinds = &nvmmu__gart_kinds, .pde_encode = nvmmu__gart_pde_encode, \
-    .locate = nvmmu__gart_locate, .translate = nvmmu__gart_translate
+    .walks = &nvmmu__gart_walks
 
 /* The tree and the walker know leaf tables in pairs: an LPT of one entry, which no page size uses, stands for none. */
 #define NVMMU_GART_LEVELS(bits, align, header) \
@@ -21,13 +21,12 @@
 
 extern const struct nvmmu_page_size nvmmu__gart_pages[1];
 extern const struct nvmmu_kinds nvmmu__gart_kinds;
+extern const struct nvmmu_walks nvmmu__gart_walks;
 
 /* The page has nothing but an address of fewer than `bits` bits, and perhaps `ro`. */
 bool nvmmu__gart_pte_fits(const struct nvmmu_pte *pte, unsigned bits, bool ro);
 int nvmmu__gart_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, const struct nvmmu_pde *big,
                            const struct nvmmu_pde *next, uint64_t out[2]);
-void nvmmu__gart_locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out);
-void nvmmu__gart_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
 
 /* Tables of plain 32-bit entries, behind a header of `first` entries. */
 static inline uint64_t nvmmu__gart_load(const void *table, uint32_t first, uint32_t index)

@@ -61,7 +61,7 @@ static void pte_decode(const struct nvmmu_format *f, uint64_t word, struct nvmmu
     bool disables = f->traits & NVMMU_TRAIT_DISABLE;
 
     *out = (struct nvmmu_pte){
-        .addr = nvmmu__ver1_address(word, aperture),
+        .addr = (word & (aperture < NVMMU_HOST ? VER1_VRAM_ADDRESS : VER1_SYS_ADDRESS)) << VER1_ADDRESS_SHIFT,
         .aperture = (uint8_t)aperture,
         .peer = aperture == NVMMU_PEER ? word >> PTE_PEER_LOW & 7 : 0,
         .kind = word >> PTE_KIND_LOW & 0xff,

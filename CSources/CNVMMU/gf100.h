@@ -62,58 +62,41 @@ static inline unsigned nvmmu__ver1_size(uint64_t word)
     return word >> 2 & 3;
 }
 
-static inline uint64_t nvmmu__ver1_address(uint64_t pte, unsigned aperture)
-{
-    return (pte & (aperture < NVMMU_HOST ? VER1_VRAM_ADDRESS : VER1_SYS_ADDRESS)) << VER1_ADDRESS_SHIFT;
-}
+#define VER1_READING \
+    { \
+        .valid = VER1_PTE_VALID, \
+        .address = {VER1_VRAM_ADDRESS, VER1_VRAM_ADDRESS, VER1_SYS_ADDRESS, VER1_SYS_ADDRESS}, \
+        .address_unit = 1ull << VER1_ADDRESS_SHIFT, .ro = VER1_PTE_RO, .priv = VER1_PTE_PRIV, \
+        .aperture_low = VER1_APERTURE_LOW, \
+    }
 
-/* locate_<name>(), translate_<name>() and cursor_translate_<name>() for one geometry and set of special words (0: no
- * such word). */
+/* walks_<name> for one geometry and set of special words (0: no such word). */
 #define NVMMU_VER1_WALKS(name, levels, sparse_pte_, sparse_pde_, hidden_) \
     static const struct nvmmu_translator translator_##name = { \
         .level = levels, \
         .level_count = 3, \
         .va_bits = 40, \
-        .valid = VER1_PTE_VALID, \
+        .reading = VER1_READING, \
         .sparse_pte = sparse_pte_, \
         .sparse_mask = sparse_pte_, \
         .sparse_pde = sparse_pde_, \
         .hidden = hidden_, \
         .hidden_mask = hidden_, \
-        .ro = VER1_PTE_RO, \
-        .priv = VER1_PTE_PRIV, \
-        .aperture_low = VER1_APERTURE_LOW, \
         .big = nvmmu__ver1_big, \
         .small = nvmmu__ver1_small, \
         .size = nvmmu__ver1_size, \
-        .address = nvmmu__ver1_address, \
     }; \
-    static void locate_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out) \
-    { \
-        nvmmu__locate_with(&translator_##name, s, va, out); \
-    } \
-    static void translate_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out) \
-    { \
-        nvmmu__translate_with(&translator_##name, s, va, out); \
-    } \
-    static const uint64_t *pd0_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *spot) \
-    { \
-        return nvmmu__pd0_with(&translator_##name, s, va, spot); \
-    } \
-    static void cursor_translate_##name(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out) \
-    { \
-        nvmmu__cursor_with(&translator_##name, c, va, pd0_##name, out); \
-    }
+    NVMMU_WALK_FUNCTIONS(name, translator_##name) \
+    static const struct nvmmu_walks walks_##name = NVMMU_WALKS(name, VER1_READING);
 
 /* ---- formats ------------------------------------------------------------------------------------------ */
 
-/* The leading fields of a VER1 format, with the walks of NVMMU_VER1_WALKS(walks, …). */
-#define NVMMU_VER1(levels, walks) \
+/* The leading fields of a VER1 format, with the walks of NVMMU_VER1_WALKS(name_, …). */
+#define NVMMU_VER1(levels, name_) \
     .level = levels, .level_count = 3, .va_bits = 40, .address_shift = VER1_ADDRESS_SHIFT, \
     .address_bits = {37, 37, 40, 40}, .valid = VER1_PTE_VALID, .page_levels = 1u << NVMMU_LPT | 1u << NVMMU_SPT, \
     .pte_encode = nvmmu__gf100_pte_encode, .pde_encode = nvmmu__gf100_pde_encode, .decode = nvmmu__gf100_decode, \
-    .fields = nvmmu__gf100_fields, .locate = locate_##walks, .translate = translate_##walks, \
-    .cursor_translate = cursor_translate_##walks
+    .fields = nvmmu__gf100_fields, .walks = &walks_##name_
 
 extern const struct nvmmu_kinds nvmmu__gf100_kinds, nvmmu__gm200_kinds;
 

@@ -63,12 +63,6 @@ static int pte_encode(const struct nvmmu_format *f, const struct nvmmu_pte *pte,
     return 0;
 }
 
-static inline uint64_t pte_address(uint64_t word, unsigned aperture)
-{
-    (void)aperture;
-    return word & ADDRESS;
-}
-
 static void pte_decode(uint64_t word, struct nvmmu_pte *out)
 {
     unsigned aperture = word >> 1 & 3;
@@ -242,45 +236,30 @@ static struct nvmmu_field_set fields(const struct nvmmu_format *f, enum nvmmu_le
 
 /* ---- the quick walk ----------------------------------------------------------------------------------- */
 
+#define READING \
+    { \
+        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS, ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, .priv = PTE_PRIV, \
+        .aperture_low = 1, \
+    }
+
 static const struct nvmmu_translator translator = {
     .level = levels,
     .level_count = 7,
     .va_bits = 57,
-    .valid = PTE_VALID,
+    .reading = READING,
     .page_bit = PDE_IS_PAGE,
     .sparse_pte = PTE_PCF_SPARSE,
     .sparse_mask = PTE_PCF,
     .sparse_pde = PDE_VOL,
     .hidden = PTE_PCF_HIDDEN,
     .hidden_mask = PTE_PCF,
-    .ro = PTE_RO,
-    .priv = PTE_PRIV,
-    .aperture_low = 1,
     .next = chain_next,
     .big = big_next,
     .small = small_next,
-    .address = pte_address,
 };
 
-static void locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
-{
-    nvmmu__locate_with(&translator, s, va, out);
-}
-
-static void translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
-{
-    nvmmu__translate_with(&translator, s, va, out);
-}
-
-static __attribute__((noinline)) const uint64_t *pd0(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *spot)
-{
-    return nvmmu__pd0_with(&translator, s, va, spot);
-}
-
-static void cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
-{
-    nvmmu__cursor_with(&translator, c, va, pd0, out);
-}
+NVMMU_WALK_FUNCTIONS(gh100, translator)
+static const struct nvmmu_walks walks = NVMMU_WALKS(gh100, READING);
 
 /* ---- the chips ---------------------------------------------------------------------------------------- */
 
@@ -298,8 +277,7 @@ static const struct nvmmu_page_size pages[] = {{56, S},         {47, S},        
     .address_bits = {ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS}, .valid = PTE_VALID, \
     .page_bit = PDE_IS_PAGE, .sparse_pte = PTE_PCF_SPARSE, .sparse_mask = PTE_PCF, .sparse_pde = PDE_VOL, \
     .hidden = PTE_PCF_HIDDEN, .hidden_mask = PTE_PCF, .kinds = &nvmmu__tu102_kinds, .pte_encode = pte_encode, \
-    .pde_encode = pde_encode, .decode = decode, .fields = fields, .locate = locate, .translate = translate, \
-    .cursor_translate = cursor_translate
+    .pde_encode = pde_encode, .decode = decode, .fields = fields, .walks = &walks
 
 #define PAGE_LEVELS (NVMMU_VER2_PAGE_LEVELS | 1u << NVMMU_PD1)
 

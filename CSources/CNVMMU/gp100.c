@@ -91,18 +91,13 @@ int nvmmu__gp100_pte_encode(const struct nvmmu_format *f, const struct nvmmu_pte
     return 0;
 }
 
-static inline uint64_t pte_address(uint64_t word, unsigned aperture)
-{
-    return (word & (aperture < NVMMU_HOST ? PTE_VRAM_ADDRESS : PTE_SYS_ADDRESS)) << ADDRESS_SHIFT;
-}
-
 static void pte_decode(const struct nvmmu_format *f, uint64_t word, struct nvmmu_pte *out)
 {
     unsigned aperture = word >> 1 & 3;
     bool sys = aperture >= NVMMU_HOST;
 
     *out = (struct nvmmu_pte){
-        .addr = pte_address(word, aperture),
+        .addr = (word & (sys ? PTE_SYS_ADDRESS : PTE_VRAM_ADDRESS)) << ADDRESS_SHIFT,
         .aperture = (uint8_t)aperture,
         .comptag = sys ? 0 : (uint32_t)(word >> PTE_COMPTAG_LOW & ((1u << PTE_COMPTAG_BITS) - 1)),
         .peer = aperture == NVMMU_PEER ? word >> PTE_PEER_LOW & 7 : 0,
@@ -301,45 +296,30 @@ struct nvmmu_field_set nvmmu__gp100_fields(const struct nvmmu_format *f, enum nv
 
 /* ---- the quick walk ----------------------------------------------------------------------------------- */
 
+#define READING \
+    { \
+        .valid = PTE_VALID, .address = {PTE_VRAM_ADDRESS, PTE_VRAM_ADDRESS, PTE_SYS_ADDRESS, PTE_SYS_ADDRESS}, \
+        .address_unit = 1ull << ADDRESS_SHIFT, .ro = PTE_RO, .priv = PTE_PRIV, .aperture_low = 1, \
+    }
+
 static const struct nvmmu_translator translator = {
     .level = nvmmu__gp100_levels,
     .level_count = 6,
     .va_bits = 49,
-    .valid = PTE_VALID,
+    .reading = READING,
     .page_bit = PDE_IS_PAGE,
     .sparse_pte = PTE_VOL,
     .sparse_mask = PTE_VOL,
     .sparse_pde = PDE_VOL,
     .hidden = PTE_PRIV,
     .hidden_mask = PTE_PRIV,
-    .ro = PTE_RO,
-    .priv = PTE_PRIV,
-    .aperture_low = 1,
     .next = chain_next,
     .big = big_next,
     .small = small_next,
-    .address = pte_address,
 };
 
-void nvmmu__gp100_locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
-{
-    nvmmu__locate_with(&translator, s, va, out);
-}
-
-void nvmmu__gp100_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
-{
-    nvmmu__translate_with(&translator, s, va, out);
-}
-
-static __attribute__((noinline)) const uint64_t *pd0(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *spot)
-{
-    return nvmmu__pd0_with(&translator, s, va, spot);
-}
-
-void nvmmu__gp100_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
-{
-    nvmmu__cursor_with(&translator, c, va, pd0, out);
-}
+NVMMU_WALK_FUNCTIONS(gp100, translator)
+const struct nvmmu_walks nvmmu__gp100_walks = NVMMU_WALKS(gp100, READING);
 
 /* ---- the chips ---------------------------------------------------------------------------------------- */
 

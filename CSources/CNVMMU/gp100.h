@@ -11,12 +11,12 @@
     .sparse_pde = 0x8, .hidden = 0x20, .hidden_mask = 0x20, .pfn_levels = 1u << NVMMU_PD0 | 1u << NVMMU_SPT, \
     .pte_encode = nvmmu__gp100_pte_encode, \
     .pde_encode = nvmmu__gp100_pde_encode, .decode = nvmmu__gp100_decode, .fields = nvmmu__gp100_fields, \
-    .locate = nvmmu__gp100_locate, .translate = nvmmu__gp100_translate, \
-    .cursor_translate = nvmmu__gp100_cursor_translate
+    .walks = &nvmmu__gp100_walks
 
 #define NVMMU_VER2_PAGE_LEVELS (1u << NVMMU_PD0 | 1u << NVMMU_LPT | 1u << NVMMU_SPT)
 
 extern const struct nvmmu_level_info nvmmu__gp100_levels[6];
+extern const struct nvmmu_walks nvmmu__gp100_walks;
 extern const struct nvmmu_kinds nvmmu__gm200_kinds, nvmmu__tu102_kinds;
 
 int nvmmu__gp100_pte_encode(const struct nvmmu_format *f, const struct nvmmu_pte *pte, uint64_t *word);
@@ -26,8 +26,5 @@ void nvmmu__gp100_decode(const struct nvmmu_format *f, enum nvmmu_level level, c
                         struct nvmmu_entry *out);
 struct nvmmu_field_set nvmmu__gp100_fields(const struct nvmmu_format *f, enum nvmmu_level level,
                                           const uint64_t word[2], unsigned i);
-void nvmmu__gp100_locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out);
-void nvmmu__gp100_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
-void nvmmu__gp100_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
 
 #endif

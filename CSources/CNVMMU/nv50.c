@@ -201,36 +201,25 @@ static struct nvmmu_field_set fields(const struct nvmmu_format *f, enum nvmmu_le
 
 /* ---- the quick walk ----------------------------------------------------------------------------------- */
 
-static inline uint64_t pte_address(uint64_t word, unsigned aperture)
-{
-    (void)aperture;
-    return word & ADDRESS;
-}
+#define READING \
+    { \
+        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS, ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, .priv = PTE_PRIV, \
+        .aperture_low = PTE_APERTURE_LOW, \
+    }
 
 static const struct nvmmu_translator translator = {
     .level = levels,
     .level_count = 3,
     .va_bits = 40,
-    .valid = PTE_VALID,
-    .ro = PTE_RO,
-    .priv = PTE_PRIV,
-    .aperture_low = PTE_APERTURE_LOW,
+    .reading = READING,
     .block_low = PTE_BLOCK_LOW,
     .big = big_next,
     .small = small_next,
     .size = table_size,
-    .address = pte_address,
 };
 
-static void locate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
-{
-    nvmmu__locate_with(&translator, s, va, out);
-}
-
-static void translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
-{
-    nvmmu__translate_with(&translator, s, va, out);
-}
+NVMMU_WALK_FUNCTIONS(nv50, translator)
+static const struct nvmmu_walks walks = NVMMU_WALKS(nv50, READING);
 
 /* ---- kinds -------------------------------------------------------------------------------------------- */
 
@@ -272,8 +261,7 @@ static const struct nvmmu_page_size mcp77_pages[] = {{16, V}, {12, V | H}};
     .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, .traits = NVMMU_TRAIT_NO_VOL, .address_shift = 0, \
     .address_bits = {ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS}, .valid = PTE_VALID, \
     .unused_pde = PDE_NONE, .block_low = PTE_BLOCK_LOW, .page_block = 1ull << 29, .kinds = &kinds, \
-    .pte_encode = pte_encode, .pde_encode = pde_encode, .decode = decode, .fields = fields, .locate = locate, \
-    .translate = translate
+    .pte_encode = pte_encode, .pde_encode = pde_encode, .decode = decode, .fields = fields, .walks = &walks
 
 const struct nvmmu_format nvmmu__nv50 = {
     .name = "nv50", TESLA, .page = nv50_pages, .control = &nvmmu__control_nv50};

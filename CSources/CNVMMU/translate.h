@@ -18,15 +18,13 @@ struct nvmmu_next {
 struct nvmmu_translator {
     const struct nvmmu_level_info *level;
     unsigned level_count, va_bits;
-    uint64_t valid, page_bit, sparse_pte, sparse_mask, sparse_pde, hidden, hidden_mask;
-    uint64_t ro, priv;
-    unsigned aperture_low; /* lowest bit of a PTE's aperture */
-    unsigned block_low;    /* lowest bit of log2 of the pages of an entry's run; 0: no runs */
+    struct nvmmu_reading reading;
+    unsigned block_low; /* leaf entry: lowest of three bits, log2 of the pages of its run; 0: no runs */
+    uint64_t page_bit, sparse_pte, sparse_mask, sparse_pde, hidden, hidden_mask;
     struct nvmmu_next (*next)(uint64_t word);
     struct nvmmu_next (*big)(const uint64_t word[2]);
     struct nvmmu_next (*small)(const uint64_t word[2]);
     unsigned (*size)(uint64_t word); /* of the leaf tables (struct nvmmu_spot); NULL: always 0 */
-    uint64_t (*address)(uint64_t pte, unsigned aperture);
 };
 
 #define NVMMU_INLINE static inline __attribute__((always_inline))
@@ -46,7 +44,7 @@ NVMMU_INLINE void nvmmu__spot_is(struct nvmmu_spot *spot, enum nvmmu_state state
 }
 
 /* What PD0's entry says. A table outside every window is one that is not there. */
-NVMMU_INLINE void nvmmu__spot_at_pd0(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s,
                                     const uint64_t *table, uint64_t va, struct nvmmu_spot *spot)
 {
     const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
@@ -69,16 +67,15 @@ NVMMU_INLINE void nvmmu__spot_at_pd0(const struct nvmmu_translator *t, const str
     }
     spot->big = nvmmu__next_table(s, big, l + 1, spot->size);
     spot->small = nvmmu__next_table(s, small, l + 2, spot->size);
-    spot->word = word[0];
-    spot->shift = l->shift;
     spot->leaf = (spot->big || spot->small) && !spot->big == !big.present;
-    spot->fault = NVMMU_FAULT_PDE;
-    spot->state = word[0] & t->sparse_pde && !big.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED;
+    if (__builtin_expect(!spot->leaf, 0))
+        nvmmu__spot_is(spot, word[0] & t->sparse_pde && !big.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED,
+                      NVMMU_FAULT_PDE, l->shift, word[0]);
 }
 
 /* The PD0 table for va, or NULL: a directory above decides. */
-NVMMU_INLINE const uint64_t *nvmmu__pd0_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
-                                            struct nvmmu_spot *spot)
+NVMMU_INLINE const uint64_t *nvmmu__directory_with(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+                                                  uint64_t va, struct nvmmu_spot *spot)
 {
     const unsigned pd0 = t->level_count - 3;
     struct nvmmu_next next = {s->root, s->root_aperture, true};
@@ -114,43 +111,33 @@ NVMMU_INLINE const uint64_t *nvmmu__pd0_with(const struct nvmmu_translator *t, c
     return table;
 }
 
-NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
-                                    struct nvmmu_spot *spot)
+/* The answer of the entry of a page of 1 << shift bytes. */
+NVMMU_INLINE void nvmmu__page(const struct nvmmu_translator *t, uint64_t va, unsigned shift, uint64_t word,
+                             struct nvmmu_translation *out)
 {
-    const uint64_t *table = nvmmu__pd0_with(t, s, va, spot);
+    uint64_t page = (uint64_t)1 << shift;
 
-    if (__builtin_expect(table != NULL, 1))
-        nvmmu__spot_at_pd0(t, s, table, va, spot);
-    else
-        spot->leaf = false;
+    nvmmu__page_read(&t->reading, word, page, shift, t->block_low ? page << (word >> t->block_low & 7) : page, va, out);
 }
 
-NVMMU_INLINE void nvmmu__translation_is(const struct nvmmu_translator *t, uint64_t va, enum nvmmu_state state,
-                                       enum nvmmu_fault fault, unsigned shift, uint64_t word,
-                                       struct nvmmu_translation *out)
+/* The answer of an entry of 1 << shift bytes that is no page. */
+NVMMU_INLINE void nvmmu__no_page(uint64_t va, enum nvmmu_state state, enum nvmmu_fault fault, unsigned shift,
+                                uint64_t word, struct nvmmu_translation *out)
 {
-    uint64_t offset = va & (((uint64_t)1 << shift) - 1);
-    unsigned aperture = word >> t->aperture_low & 3, block = t->block_low ? word >> t->block_low & 7 : 0;
+    uint64_t size = (uint64_t)1 << shift;
 
-    out->state = state;
-    out->fault = fault;
-    out->word = word;
-    out->shift = (uint8_t)shift;
-    out->limit = ((uint64_t)1 << shift) - offset;
-    out->aperture = (uint8_t)aperture;
-    out->pa = state == NVMMU_MAPPED ? t->address(word, aperture) + (va & (((uint64_t)1 << (shift + block)) - 1)) : 0;
-    out->ro = (word & t->ro) != 0;
-    out->priv = (word & t->priv) != 0;
+    *out = (struct nvmmu_translation){
+        .state = state, .fault = fault, .limit = size - (va & (size - 1)), .word = word, .shift = (uint8_t)shift};
 }
 
 NVMMU_INLINE void nvmmu__translate_entry(const struct nvmmu_translator *t, uint64_t va, unsigned shift, uint64_t pte,
                                          struct nvmmu_translation *out)
 {
-    nvmmu__translation_is(t, va,
-                          pte & t->valid                                       ? NVMMU_MAPPED
-                          : nvmmu__word_is(pte, t->sparse_mask, t->sparse_pte) ? NVMMU_SPARSE
-                                                                               : NVMMU_UNMAPPED,
-                          NVMMU_FAULT_PTE, shift, pte, out);
+    if (__builtin_expect((pte & t->reading.valid) != 0, 1))
+        nvmmu__page(t, va, shift, pte, out);
+    else
+        nvmmu__no_page(va, nvmmu__word_is(pte, t->sparse_mask, t->sparse_pte) ? NVMMU_SPARSE : NVMMU_UNMAPPED,
+                      NVMMU_FAULT_PTE, shift, pte, out);
 }
 
 /* The leaf tables' answer. The LPT's entry decides, unless it leaves it to the SPT. */
@@ -162,7 +149,7 @@ NVMMU_INLINE void nvmmu__translate_leaf(const struct nvmmu_translator *t, const 
 
     if (big) {
         pte = nvmmu__load(big + nvmmu__index(l, va));
-        if (!small || pte & t->valid || nvmmu__word_is(pte, t->sparse_mask, t->sparse_pte) ||
+        if (!small || pte & t->reading.valid || nvmmu__word_is(pte, t->sparse_mask, t->sparse_pte) ||
             nvmmu__word_is(pte, t->hidden_mask, t->hidden)) {
             nvmmu__translate_entry(t, va, l->shift, pte, out);
             return;
@@ -172,51 +159,139 @@ NVMMU_INLINE void nvmmu__translate_leaf(const struct nvmmu_translator *t, const 
     nvmmu__translate_entry(t, va, l->shift, nvmmu__load(small + nvmmu__index(l, va)), out);
 }
 
+NVMMU_INLINE void nvmmu__translate_spot(const struct nvmmu_translator *t, const struct nvmmu_spot *spot, uint64_t va,
+                                       struct nvmmu_translation *out)
+{
+    if (__builtin_expect(spot->leaf, 1))
+        nvmmu__translate_leaf(t, spot->big, spot->small, va, out);
+    else if (spot->state == NVMMU_MAPPED)
+        nvmmu__page(t, va, spot->shift, spot->word, out);
+    else
+        nvmmu__no_page(va, spot->state, spot->fault, spot->shift, spot->word, out);
+}
+
 NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
                                        struct nvmmu_translation *out)
 {
     struct nvmmu_spot spot;
+    const uint64_t *table = nvmmu__directory_with(t, s, va, &spot);
 
-    nvmmu__locate_with(t, s, va, &spot);
-    if (__builtin_expect(spot.leaf, 1))
-        nvmmu__translate_leaf(t, spot.big, spot.small, va, out);
-    else
-        nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
+    if (__builtin_expect(table != NULL, 1))
+        nvmmu__locate_with(t, s, table, va, &spot);
+    nvmmu__translate_spot(t, &spot, va, out);
 }
 
-/* Looks above PD0 only where the cursor has not been, and at PD0 only outside the entry it is in. Short tables are
- * looked for every time. */
-NVMMU_INLINE void nvmmu__cursor_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
-                                    const uint64_t *(*pd0)(const struct nvmmu_space *, uint64_t, struct nvmmu_spot *),
-                                    struct nvmmu_translation *out)
+/* ---- the cursor ----------------------------------------------------------------------------------------- */
+
+/* `table` alone decides about the first `covered` bytes of the aligned 1 << above bytes around va, and has no runs. */
+NVMMU_INLINE void nvmmu__cursor_take(struct nvmmu_cursor *c, uint64_t va, unsigned above, uint64_t covered,
+                                    const uint64_t *table, const struct nvmmu_level_info *l)
+{
+    c->first = va >> above << above;
+    c->span = covered;
+    c->table = (const char *)table;
+    c->page = 1ull << l->shift;
+    c->page_shift = l->shift;
+    c->offset_shift = l->shift - (l->entry_bytes == 16 ? 4 : 3);
+    c->entries = ~(l->entry_bytes - 1ull);
+}
+
+/* The cursor's place for the PD0 table of va. */
+NVMMU_INLINE struct nvmmu_cursor_directory *nvmmu__cursor_directory(const struct nvmmu_translator *t,
+                                                                   struct nvmmu_cursor *c, uint64_t va, bool *known)
 {
     const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
-    uint64_t leaf = va >> l->shift, directory = va >> (l->shift + l->index_bits);
+    uint64_t directory = va >> (l->shift + l->index_bits);
     struct nvmmu_cursor_directory *d = &c->directory[directory % NVMMU_CURSOR_DIRECTORIES];
+
+    *known = d->va == directory;
+    return d;
+}
+
+NVMMU_INLINE bool nvmmu__seek_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
+                                  bool (*far)(struct nvmmu_cursor *, uint64_t))
+{
+    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
+    unsigned covers = l->shift + l->index_bits;
+    bool known;
+    const struct nvmmu_cursor_directory *d = nvmmu__cursor_directory(t, c, va, &known);
     struct nvmmu_spot spot;
 
-    if (__builtin_expect(leaf == c->leaf, 1)) {
-        nvmmu__translate_leaf(t, c->big, c->small, va, out);
-        return;
-    }
-    if (__builtin_expect(d->va != directory, 0)) {
-        const uint64_t *table = pd0(&c->space, va, &spot);
-
-        if (!table) {
-            nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
-            return;
-        }
-        *d = (struct nvmmu_cursor_directory){directory, table};
-    }
-    nvmmu__spot_at_pd0(t, &c->space, d->table, va, &spot);
-    if (!spot.leaf) {
-        nvmmu__translation_is(t, va, spot.state, spot.fault, spot.shift, spot.word, out);
-        return;
-    }
-    c->leaf = spot.size ? ~0ull : leaf;
-    c->big = spot.big;
-    c->small = spot.small;
-    nvmmu__translate_leaf(t, c->big, c->small, va, out);
+    if (t->block_low)
+        return false; /* runs of pages are left to find() */
+    if (__builtin_expect(!known, 0))
+        return far(c, va);
+    nvmmu__locate_with(t, &c->space, d->table, va, &spot);
+    if (t->page_bit && !spot.leaf && spot.state == NVMMU_MAPPED)
+        nvmmu__cursor_take(c, va, covers, 1ull << covers, d->table, l);
+    else if (spot.leaf && !spot.small)
+        nvmmu__cursor_take(c, va, l->shift, 1ull << l->shift >> spot.size, spot.big, l + 1);
+    else if (spot.leaf && !spot.big)
+        nvmmu__cursor_take(c, va, l->shift, 1ull << l->shift >> spot.size, spot.small, l + 2);
+    else
+        return false;
+    return true;
 }
+
+/* seek() where the cursor has not been: first looks above PD0. */
+NVMMU_INLINE bool nvmmu__seek_far_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va)
+{
+    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
+    bool known;
+    struct nvmmu_cursor_directory *d = nvmmu__cursor_directory(t, c, va, &known);
+    struct nvmmu_spot spot;
+    const uint64_t *table = nvmmu__directory_with(t, &c->space, va, &spot);
+
+    if (!table)
+        return false;
+    *d = (struct nvmmu_cursor_directory){va >> (l->shift + l->index_bits), table};
+    return c->seek(c, va);
+}
+
+NVMMU_INLINE void nvmmu__find_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
+                                  struct nvmmu_translation *out)
+{
+    bool known;
+    const struct nvmmu_cursor_directory *d = nvmmu__cursor_directory(t, c, va, &known);
+    struct nvmmu_spot spot;
+
+    if (!known) {
+        nvmmu_translate(&c->space, va, out);
+        return;
+    }
+    nvmmu__locate_with(t, &c->space, d->table, va, &spot);
+    nvmmu__translate_spot(t, &spot, va, out);
+}
+
+/* ---- a format's ----------------------------------------------------------------------------------------- */
+
+/* The functions of struct nvmmu_walks for a translator, and their initialiser. */
+#define NVMMU_WALK_FUNCTIONS(name, translator) \
+    static const uint64_t *directory_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out) \
+    { \
+        return nvmmu__directory_with(&translator, s, va, out); \
+    } \
+    static void locate_##name(const struct nvmmu_space *s, const uint64_t *table, uint64_t va, \
+                              struct nvmmu_spot *out) \
+    { \
+        nvmmu__locate_with(&translator, s, table, va, out); \
+    } \
+    static void translate_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out) \
+    { \
+        nvmmu__translate_with(&translator, s, va, out); \
+    } \
+    static __attribute__((noinline)) bool seek_far_##name(struct nvmmu_cursor *c, uint64_t va) \
+    { \
+        return nvmmu__seek_far_with(&translator, c, va); \
+    } \
+    static bool seek_##name(struct nvmmu_cursor *c, uint64_t va) \
+    { \
+        return nvmmu__seek_with(&translator, c, va, seek_far_##name); \
+    } \
+    static void find_##name(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out) \
+    { \
+        nvmmu__find_with(&translator, c, va, out); \
+    }
+#define NVMMU_WALKS(name, reading) {reading, directory_##name, locate_##name, translate_##name, seek_##name, find_##name}
 
 #endif

@@ -11,6 +11,15 @@ const char *nvmmu_fault_name(enum nvmmu_fault fault)
     return (unsigned)fault < sizeof(names) / sizeof(names[0]) ? names[fault] : NULL;
 }
 
+const uint64_t *nvmmu__window_search(const struct nvmmu_space *s, unsigned aperture, uint64_t addr, uint64_t size)
+{
+    const uint64_t *at = NULL;
+
+    for (size_t i = 1; i < s->window_count && !at; i++)
+        at = nvmmu__window_holds(&s->windows[i], aperture, addr, size);
+    return at;
+}
+
 static void unmapped(struct nvmmu_walk *w, enum nvmmu_fault fault, enum nvmmu_level level, unsigned shift)
 {
     w->state = NVMMU_UNMAPPED;
@@ -133,28 +142,21 @@ void nvmmu_walk(const struct nvmmu_space *s, uint64_t va, struct nvmmu_walk *out
 
 void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out)
 {
-    s->format->translate(s, va, out);
+    s->format->walks->translate(s, va, out);
 }
 
 void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s)
 {
     c->space = *s;
+    c->reading = s->format->walks->reading;
+    c->seek = s->format->walks->seek;
+    c->find = s->format->walks->find;
     nvmmu_cursor_forget(c);
 }
 
 void nvmmu_cursor_forget(struct nvmmu_cursor *c)
 {
-    c->leaf = ~0ull;
+    c->span = 0;
     for (unsigned i = 0; i < NVMMU_CURSOR_DIRECTORIES; i++)
         c->directory[i] = (struct nvmmu_cursor_directory){~0ull, NULL};
-}
-
-void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
-{
-    const struct nvmmu_format *f = c->space.format;
-
-    if (f->cursor_translate)
-        f->cursor_translate(c, va, out);
-    else
-        f->translate(&c->space, va, out); /* Tesla and before: a walk is short */
 }

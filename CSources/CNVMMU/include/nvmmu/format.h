@@ -243,6 +243,15 @@ struct nvmmu_translation {
 };
 void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
 
+/* How the entry of a page reads in a format. Private. */
+struct nvmmu_reading {
+    uint64_t valid;
+    uint64_t address[4]; /* its bits, by aperture; the address is these times address_unit */
+    uint64_t address_unit;
+    uint64_t ro, priv;
+    uint8_t aperture_low; /* lowest bit of the aperture */
+};
+
 /*
  * The same for many addresses: remembers tables, as a TLB does, and must forget them when one would (the flush hook of
  * a vmm). Entries themselves are read every time. Embeddable; one user at a time; no clean-up.
@@ -250,8 +259,16 @@ void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_tran
 #define NVMMU_CURSOR_DIRECTORIES 32
 struct nvmmu_cursor {
     struct nvmmu_space space;
-    uint64_t leaf; /* private, as all that follows */
-    const uint64_t *big, *small;
+    /* Private, as all that follows. The one table that decides about [first, first + span), if there is one. */
+    uint64_t first, span;
+    const char *table;
+    uint64_t page;         /* bytes that an entry covers */
+    uint64_t entries;      /* bits of an offset into the table that are not inside an entry */
+    uint8_t page_shift;
+    uint8_t offset_shift;  /* offset from `first` >> this: offset into the table */
+    struct nvmmu_reading reading;
+    bool (*seek)(struct nvmmu_cursor *c, uint64_t va); /* takes the table that decides about va; false: there is none */
+    void (*find)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
     struct nvmmu_cursor_directory {
         uint64_t va;
         const uint64_t *table;
@@ -260,8 +277,43 @@ struct nvmmu_cursor {
 void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s);
 /* Tables may have changed. */
 void nvmmu_cursor_forget(struct nvmmu_cursor *c);
-/* Answers as nvmmu_translate(). */
-void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
+
+/* What `word`, the entry of a page of so many bytes, says about va; its address is that of a run of pages. Private. */
+static inline void nvmmu__page_read(const struct nvmmu_reading *r, uint64_t word, uint64_t page, unsigned shift,
+                                    uint64_t run, uint64_t va, struct nvmmu_translation *out)
+{
+    unsigned aperture = word >> r->aperture_low & 3;
+
+    out->state = NVMMU_MAPPED;
+    out->fault = NVMMU_FAULT_PDE;
+    out->pa = (word & r->address[aperture]) * r->address_unit + (va & (run - 1));
+    out->limit = page - (va & (page - 1));
+    out->word = word;
+    out->aperture = (uint8_t)aperture;
+    out->shift = (uint8_t)shift;
+    out->ro = (word & r->ro) != 0;
+    out->priv = (word & r->priv) != 0;
+}
+
+/* Answers as nvmmu_translate(). Inline as far as the table at hand goes: what the caller does not look at costs
+ * nothing. */
+static inline void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
+{
+    struct nvmmu_translation found; /* not *out, which may then stay in registers */
+    const uint64_t *entry;
+    uint64_t word;
+
+    if (__builtin_expect(va - c->first < c->span, 1) || c->seek(c, va)) {
+        entry = (const uint64_t *)(c->table + ((va - c->first) >> c->offset_shift & c->entries));
+        word = __atomic_load_n(entry, __ATOMIC_RELAXED);
+        if (__builtin_expect((word & c->reading.valid) != 0, 1)) {
+            nvmmu__page_read(&c->reading, word, c->page, c->page_shift, c->page, va, out);
+            return;
+        }
+    }
+    c->find(c, va, &found);
+    *out = found;
+}
 
 /*
  * Iteration over [va, va + size) as extents: neighbouring pages that are physically contiguous and equal in
