@@ -1,6 +1,7 @@
 /*
- * A range of addresses as physical extents. One call of run_at() finds what is at an address and how far it goes on
- * inside the tables at hand, by comparing words; runs that continue each other are merged.
+ * A range of addresses as physical extents. run_at() finds what is at an address and how far it goes on in the table at
+ * hand, by comparing words; runs that continue each other are merged, without decoding where the words go on evenly.
+ * A PD0 table is remembered for one call and no longer.
  */
 #include "format_private.h"
 
@@ -13,23 +14,29 @@ static uint64_t bytes_left(uint64_t va, unsigned shift)
 
 #define BLOCK 16
 
-/* How many of n words continue word[0] with `step` between neighbours. At least 1. */
-static size_t ramp_length(const uint64_t *word, size_t n, uint64_t step)
+/* How many of n entries of `words` words each continue the first with `step` between neighbours. At least 1. */
+static inline __attribute__((always_inline)) size_t ramp_of(const uint64_t *entry, size_t n, uint64_t step,
+                                                            unsigned words)
 {
-    uint64_t expected = nvmmu__load(&word[0]);
+    uint64_t expected = nvmmu__load(entry);
     size_t i = 0;
 
     for (; i + BLOCK <= n; i += BLOCK, expected += BLOCK * step) {
         uint64_t differs = 0;
 
         for (unsigned k = 0; k < BLOCK; k++)
-            differs |= nvmmu__load(&word[i + k]) ^ (expected + k * step);
+            differs |= nvmmu__load(&entry[(i + k) * words]) ^ (expected + k * step);
         if (differs)
             break;
     }
-    while (i < n && nvmmu__load(&word[i]) == expected)
+    while (i < n && nvmmu__load(&entry[i * words]) == expected)
         i++, expected += step;
     return i ? i : 1;
+}
+
+static size_t ramp_length(const uint64_t *entry, size_t n, uint64_t step, unsigned words)
+{
+    return words == 2 ? ramp_of(entry, n, step, 2) : ramp_of(entry, n, step, 1);
 }
 
 /* How many of n words agree with `value` under `mask`. */
@@ -44,60 +51,59 @@ static size_t same_length(const uint64_t *word, size_t n, uint64_t mask, uint64_
 
 /* ---- one table -------------------------------------------------------------------------------------------- */
 
-/* `count` pages whose words rise evenly. The run ends with the address field: beyond it a rising word carries into
- * its neighbour. */
-static void page_run(const struct nvmmu_format *f, const struct nvmmu_level_info *l, uint64_t word, size_t count,
-                     uint64_t va, struct nvmmu_extent *out)
+/* How many pages from the one of `word` on have an address that fits: beyond, a rising word carries into a neighbour of
+ * the address field. */
+static uint64_t pages_left(const struct nvmmu_reading *r, uint64_t word, unsigned shift)
 {
-    struct nvmmu_entry entry;
-    uint64_t pages;
+    uint64_t field = r->address[word >> r->aperture_low & 3];
 
-    f->decode(f, l->level, (uint64_t[2]){word, 0}, &entry);
-    pages = ((1ull << f->address_bits[entry.page.aperture]) - entry.page.addr) >> l->shift;
-    if (count > pages)
-        count = pages ? pages : 1;
-    out->state = NVMMU_MAPPED;
-    out->page = entry.page;
-    out->pa = entry.page.addr + (va & ((1ull << (l->shift + entry.page.block)) - 1));
-    out->shift = l->shift;
-    out->size = ((uint64_t)count << l->shift) - (va & ((1ull << l->shift) - 1));
+    return ((field - (word & field)) * r->address_unit >> shift) + 1;
 }
 
-/* How many of n entries from a valid one on continue it: those of its run, or those that rise with the address. */
-static size_t pages_length(const struct nvmmu_format *f, const struct nvmmu_level_info *l, const uint64_t *entry,
-                           size_t n, uint64_t va)
+/* Entries that hold pages, from the one for va on, no more than n. */
+static void pages_run(const struct nvmmu_format *f, const struct nvmmu_level_info *l, const uint64_t *entry, size_t n,
+                      struct nvmmu_run *out)
 {
-    uint64_t word = nvmmu__load(entry);
+    uint64_t word = nvmmu__load(entry), step = (1ull << l->shift) >> f->address_shift, fit;
     unsigned block = nvmmu__block(f, word);
-    size_t run = bytes_left(va, l->shift + block) >> l->shift;
+    size_t count, run;
 
-    if (!block)
-        return ramp_length(entry, n, (1ull << l->shift) >> f->address_shift);
-    run += !run; /* the last, partial page */
-    return same_length(entry, run < n ? run : n, ~0ull, word);
+    out->state = NVMMU_MAPPED;
+    out->level = (uint8_t)(l - f->level);
+    out->word = word;
+    if (block) { /* entries of a run are equal */
+        run = bytes_left(out->va, l->shift + block) >> l->shift;
+        run += !run; /* the last, partial page */
+        count = same_length(entry, run < n ? run : n, ~0ull, word);
+    } else {
+        count = ramp_length(entry, n, step, l->entry_bytes / 8u);
+        fit = pages_left(&f->walks->reading, word, l->shift);
+        out->after = count < fit ? word + count * step : 0;
+        count = count < fit ? count : (size_t)fit;
+    }
+    out->size = ((uint64_t)count << l->shift) - (out->va & ((1ull << l->shift) - 1));
 }
 
-/* Entries of a leaf table from `va` on, no more than n. */
+/* Entries of a leaf table from the one for va on, no more than n. */
 static void leaf_run(const struct nvmmu_format *f, const struct nvmmu_level_info *l, const uint64_t *entry, size_t n,
-                     uint64_t va, struct nvmmu_extent *out)
+                     struct nvmmu_run *out)
 {
     uint64_t word = nvmmu__load(entry), mask = f->valid | f->sparse_mask;
 
     if (word & f->valid) {
-        page_run(f, l, word, pages_length(f, l, entry, n, va), va, out);
+        pages_run(f, l, entry, n, out);
         return;
     }
     out->state = nvmmu__word_is(word, f->sparse_mask, f->sparse_pte) ? NVMMU_SPARSE : NVMMU_UNMAPPED;
-    out->size = bytes_left(va, l->shift) +
+    out->size = bytes_left(out->va, l->shift) +
                 ((uint64_t)(same_length(entry + 1, n - 1, mask, word & mask)) << l->shift);
 }
 
 /* Leaf tables: the SPT's entries count where the LPT has none or says nothing. */
-static void tables_run(const struct nvmmu_format *f, const struct nvmmu_spot *spot, uint64_t va,
-                       struct nvmmu_extent *out)
+static void tables_run(const struct nvmmu_format *f, const struct nvmmu_spot *spot, struct nvmmu_run *out)
 {
     const struct nvmmu_level_info *lpt = &f->level[f->level_count - 2], *spt = lpt + 1;
-    uint64_t big = nvmmu__index(lpt, va), small = nvmmu__index(spt, va);
+    uint64_t big = nvmmu__index(lpt, out->va), small = nvmmu__index(spt, out->va);
     size_t bigs = (nvmmu__entries(lpt) >> spot->size) - big, smalls = (nvmmu__entries(spt) >> spot->size) - small;
     uint64_t word = spot->big ? nvmmu__load(spot->big + big) : 0;
     bool hidden = !(word & f->valid) && nvmmu__word_is(word, f->hidden_mask, f->hidden);
@@ -109,36 +115,65 @@ static void tables_run(const struct nvmmu_format *f, const struct nvmmu_spot *sp
         /* Entries of one kind go on, except those that defer to the SPT. */
         if (spot->small && hidden)
             bigs = same_length(spot->big + big, bigs, mask, word & mask);
-        leaf_run(f, lpt, spot->big + big, bigs, va, out);
+        leaf_run(f, lpt, spot->big + big, bigs, out);
         return;
     }
     if (spot->big)
-        smalls = bytes_left(va, lpt->shift) >> spt->shift;
+        smalls = bytes_left(out->va, lpt->shift) >> spt->shift;
     smalls += !smalls; /* the last, partial page */
-    leaf_run(f, spt, spot->small + small, smalls, va, out);
+    leaf_run(f, spt, spot->small + small, smalls, out);
 }
 
-static void run_at(const struct nvmmu_space *s, uint64_t va, struct nvmmu_extent *out)
-{
-    const struct nvmmu_format *f = s->format;
-    struct nvmmu_spot spot;
+/* ---- directories ------------------------------------------------------------------------------------------ */
 
-    const uint64_t *pd0 = f->walks->directory(s, va, &spot);
+/* The PD0 table last seen. */
+struct memory {
+    const struct nvmmu_space *space;
+    const uint64_t *pd0; /* NULL: none */
+    uint64_t va, size;   /* it covers [va, va + size) */
+};
+
+static const uint64_t *pd0_at(struct memory *m, uint64_t va, struct nvmmu_spot *spot)
+{
+    const struct nvmmu_format *f = m->space->format;
+
+    if (m->pd0 && va - m->va < m->size)
+        return m->pd0;
+    m->pd0 = f->walks->directory(m->space, va, spot);
+    if (m->pd0) {
+        const struct nvmmu_level_info *l = &f->level[f->level_count - 3];
+
+        m->size = 1ull << (l->shift + l->index_bits);
+        m->va = va & ~(m->size - 1);
+    }
+    return m->pd0;
+}
+
+static void run_at(struct memory *m, struct nvmmu_run *out)
+{
+    const struct nvmmu_format *f = m->space->format;
+    struct nvmmu_spot spot;
+    const uint64_t *pd0 = pd0_at(m, out->va, &spot);
 
     if (pd0)
-        f->walks->locate(s, pd0, va, &spot);
-    *out = (struct nvmmu_extent){.va = va};
+        f->walks->locate(m->space, pd0, out->va, &spot);
     if (spot.leaf) {
-        tables_run(f, &spot, va, out);
+        tables_run(f, &spot, out);
         return;
     }
     out->state = spot.state;
-    out->size = bytes_left(va, spot.shift);
-    if (spot.state != NVMMU_MAPPED)
-        return;
-    for (unsigned i = 0; i < f->level_count; i++)
-        if (f->level[i].shift == spot.shift)
-            page_run(f, &f->level[i], spot.word, 1, va, out);
+    out->size = bytes_left(out->va, spot.shift);
+    out->word = spot.word;
+    for (unsigned i = 0; spot.state == NVMMU_MAPPED && i < f->level_count; i++) {
+        const struct nvmmu_level_info *l = &f->level[i];
+        uint64_t index = nvmmu__index(l, out->va);
+
+        if (l->shift != spot.shift)
+            continue;
+        out->level = (uint8_t)i;
+        if (pd0)
+            pages_run(f, l, pd0 + index * (l->entry_bytes / 8u), nvmmu__entries(l) - index, out);
+    }
 }
 
 /* ---- the iteration ---------------------------------------------------------------------------------------- */
@@ -150,11 +185,33 @@ static bool same_attributes(const struct nvmmu_pte *a, const struct nvmmu_pte *b
            a->encrypted == b->encrypted;
 }
 
-static bool continues(const struct nvmmu_extent *a, const struct nvmmu_extent *b)
+/* A run on its own. */
+static void describe(const struct nvmmu_format *f, const struct nvmmu_run *run, struct nvmmu_extent *out)
 {
-    if (a->state != b->state)
-        return false;
-    return a->state != NVMMU_MAPPED || (a->pa + a->size == b->pa && same_attributes(&a->page, &b->page));
+    const struct nvmmu_level_info *l = &f->level[run->level];
+    struct nvmmu_entry entry;
+
+    *out = (struct nvmmu_extent){.state = run->state, .va = run->va, .size = run->size};
+    if (run->state != NVMMU_MAPPED)
+        return;
+    f->decode(f, l->level, (uint64_t[2]){run->word, 0}, &entry);
+    out->page = entry.page;
+    out->pa = entry.page.addr + (run->va & ((1ull << (l->shift + entry.page.block)) - 1));
+    out->shift = l->shift;
+}
+
+/* `next` goes on where `extent` ends, the last run of which is `last`. */
+static bool continues(const struct nvmmu_format *f, const struct nvmmu_extent *extent, const struct nvmmu_run *last,
+                      const struct nvmmu_run *next)
+{
+    struct nvmmu_extent other;
+
+    if (extent->state != next->state || extent->state != NVMMU_MAPPED)
+        return extent->state == next->state;
+    if (next->level == last->level && next->word == last->after)
+        return true;
+    describe(f, next, &other);
+    return extent->pa + extent->size == other.pa && same_attributes(&extent->page, &other.page);
 }
 
 void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, uint64_t va, uint64_t size)
@@ -169,12 +226,13 @@ void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, u
 }
 
 /* The run at it->va, cut at the end, into it->next. */
-static bool fetch(struct nvmmu_extents *it)
+static bool fetch(struct nvmmu_extents *it, struct memory *m)
 {
     it->pending = it->va < it->end;
     if (!it->pending)
         return false;
-    run_at(&it->space, it->va, &it->next);
+    it->next = (struct nvmmu_run){.va = it->va};
+    run_at(m, &it->next);
     if (it->next.size > it->end - it->va)
         it->next.size = it->end - it->va;
     it->va += it->next.size;
@@ -183,10 +241,17 @@ static bool fetch(struct nvmmu_extents *it)
 
 bool nvmmu_extents_next(struct nvmmu_extents *it, struct nvmmu_extent *out)
 {
-    if (!it->pending && !fetch(it))
+    const struct nvmmu_format *f = it->space.format;
+    struct memory m = {.space = &it->space};
+    struct nvmmu_run last;
+
+    if (!it->pending && !fetch(it, &m))
         return false;
-    *out = it->next;
-    while (fetch(it) && continues(out, &it->next))
-        out->size += it->next.size;
+    last = it->next;
+    describe(f, &last, out);
+    while (fetch(it, &m) && continues(f, out, &last, &it->next)) {
+        last = it->next;
+        out->size += last.size;
+    }
     return true;
 }

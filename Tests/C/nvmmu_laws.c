@@ -514,6 +514,81 @@ static void a_mapping_replaces_one_of_another_page_size(void)
     }
 }
 
+/* Entries are read every time: a cursor that has seen a page sees that it changed, without a flush. */
+static void a_cursor_remembers_tables_and_no_entries(void)
+{
+    static const struct {
+        enum nvmmu_level level;
+        unsigned shift;
+    } pages[] = {{NVMMU_SPT, 12}, {NVMMU_LPT, 16}, {NVMMU_PD0, 21}};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct fixture f = open_as("tu102");
+        const uint64_t size = 1ull << pages[i].shift;
+        struct nvmmu_space s = nvmmu_vmm_space(f.v);
+        struct nvmmu_translation t;
+        struct nvmmu_cursor c;
+        uint64_t *entry;
+
+        get_and_map(f, VA, 2 * size, pages[i].shift, VRAM);
+        nvmmu_cursor_init(&c, &s);
+        nvmmu_cursor_translate(&c, VA, &t);
+        REQUIRE(t.state == NVMMU_MAPPED && t.pa == VRAM && t.limit == size, "%" PRIx64, t.pa);
+        REQUIRE(c.span, "a table is remembered");
+        nvmmu_cursor_translate(&c, VA + size + 8, &t);
+        REQUIRE(t.state == NVMMU_MAPPED && t.pa == VRAM + size + 8 && t.limit == size - 8, "%" PRIx64, t.pa);
+        REQUIRE(t.shift == pages[i].shift && t.aperture == NVMMU_VRAM && !t.ro && !t.priv, "attributes");
+        entry = (uint64_t *)(uintptr_t)entries_of(f, pages[i].level, pages[i].shift == 21 ? VA & ~((1ull << 29) - 1) : VA);
+        REQUIRE(entry, "table");
+        if (pages[i].shift == 21)
+            entry += 2 * (VA >> 21 & 0xff);
+        entry[0] += VRAM >> 4;
+        nvmmu_cursor_translate(&c, VA, &t);
+        REQUIRE(t.pa == 2 * VRAM, "the entry changed: %" PRIx64, t.pa);
+        entry[0] &= ~1ull;
+        nvmmu_cursor_translate(&c, VA, &t);
+        REQUIRE(t.state == NVMMU_UNMAPPED, "no longer valid: %d", t.state);
+        entry[0] = (entry[0] | 1) - (VRAM >> 4);
+        nvmmu_cursor_translate(&c, VA, &t);
+        REQUIRE(t.state == NVMMU_MAPPED && t.pa == VRAM, "valid again: %" PRIx64, t.pa);
+        unmap_and_put(f, VA, 2 * size, pages[i].shift, false);
+        close_all(f);
+    }
+}
+
+/* A contiguous mapping is one extent whatever tables it lies in; one page elsewhere makes three. */
+static void contiguous_pages_are_one_extent(void)
+{
+    static const unsigned shifts[] = {12, 16, 21};
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct fixture f = open_as("tu102");
+        const uint64_t page = 1ull << shifts[i], size = 8ull << 21, odd = 5ull << 21;
+        struct nvmmu_space s = nvmmu_vmm_space(f.v);
+        const struct nvmmu_extent want[] = {
+            {.va = VA, .size = odd, .pa = VRAM},
+            {.va = VA + odd, .size = page, .pa = 4 * VRAM},
+            {.va = VA + odd + page, .size = size - odd - page, .pa = VRAM + odd + page},
+        };
+        struct nvmmu_extents it;
+        struct nvmmu_extent e;
+
+        get_and_map(f, VA, size, shifts[i], VRAM);
+        nvmmu_extents_init(&it, &s, VA + 8, size - 16);
+        REQUIRE(nvmmu_extents_next(&it, &e) && e.va == VA + 8 && e.size == size - 16 && e.pa == VRAM + 8, "one");
+        REQUIRE(!nvmmu_extents_next(&it, &e), "no more");
+        REQUIRE(map_piece(f.v, VA + odd, page, shifts[i], NVMMU_VRAM, 4 * VRAM) == 0, "map");
+        nvmmu_extents_init(&it, &s, VA, size);
+        for (unsigned k = 0; k < 3; k++)
+            REQUIRE(nvmmu_extents_next(&it, &e) && e.state == NVMMU_MAPPED && e.va == want[k].va &&
+                        e.size == want[k].size && e.pa == want[k].pa && e.shift == shifts[i],
+                    "extent %u: 0x%" PRIx64 " + 0x%" PRIx64 " at 0x%" PRIx64, k, e.va, e.size, e.pa);
+        REQUIRE(!nvmmu_extents_next(&it, &e), "no more");
+        unmap_and_put(f, VA, size, shifts[i], false);
+        close_all(f);
+    }
+}
+
 static void sixteen_big_tables_share_a_page(void)
 {
     struct fixture f = open_as("tu102");
@@ -647,6 +722,8 @@ int main(void)
     the_lpt_hides_all_but_the_slots_of_small_pages();
     referencing_small_pages_takes_the_big_page_away_at_once();
     a_mapping_replaces_one_of_another_page_size();
+    a_cursor_remembers_tables_and_no_entries();
+    contiguous_pages_are_one_extent();
     sixteen_big_tables_share_a_page();
     fields_name_every_bit_once(seed);
     pages_survive_encoding_and_decoding(seed);

@@ -330,8 +330,13 @@ struct nvmmu_extent {
 struct nvmmu_extents {
     struct nvmmu_space space;
     uint64_t va, end;
-    struct nvmmu_extent next; /* private */
-    bool pending;             /* private */
+    struct nvmmu_run { /* private: what one table says in a row */
+        uint64_t va, size;
+        enum nvmmu_state state;
+        uint8_t level;        /* MAPPED: index into the format's levels */
+        uint64_t word, after; /* MAPPED: the first entry, and the one that would go on behind the last; 0: none would */
+    } next;
+    bool pending; /* private */
 };
 void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, uint64_t va, uint64_t size);
 bool nvmmu_extents_next(struct nvmmu_extents *it, struct nvmmu_extent *out);
