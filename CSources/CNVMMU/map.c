@@ -374,10 +374,9 @@ int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 
 int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 {
-    uint64_t va = m->va, end = m->va + m->size;
-    struct table *t = NULL;
     struct source s;
     struct place at;
+    struct span span;
     unsigned depth, h;
     int ret = map_prepare(vmm, m, &s, &depth, &h);
 
@@ -388,19 +387,16 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 
     nvmmu_vmm_begin(vmm);
     place_first(m, &at);
-    while (va < end) {
-        struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
-
-        t = nvmmu__table_at(vmm, t, va, depth, h);
-        blocks_cut(vmm, t, h, &c);
+    span = span_of(vmm, m->va, m->va + m->size, depth, h);
+    while (span_next(vmm, &span)) {
+        blocks_cut(vmm, span.t, h, &span.c);
         if (m->pages)
-            write_pages(vmm, &s, t, h, &c, &at);
+            write_pages(vmm, &s, span.t, h, &span.c, &at);
         else
-            write_pieces(vmm, &s, t, h, &c, &at);
-        wrote(vmm, t, h, c.index, c.count);
-        nvmmu__changed(vmm, t, c.va, c.size);
-        va += c.size;
+            write_pieces(vmm, &s, span.t, h, &span.c, &at);
+        wrote(vmm, span.t, h, span.c.index, span.c.count);
     }
+    nvmmu__changed(vmm, depth, m->va, m->size);
     nvmmu_vmm_end(vmm);
     return 0;
 }
@@ -443,13 +439,11 @@ static void chunk_clear(struct nvmmu_vmm *vmm, struct table *t, unsigned h, cons
         for (uint32_t i = c->index; i < c->index + c->count; i++)
             entry_clear(vmm, t, h, i, sparse);
     }
-    nvmmu__changed(vmm, t, c->va, c->size);
 }
 
 int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, bool sparse)
 {
-    uint64_t end = va + size;
-    struct table *t = NULL;
+    struct span s;
     unsigned depth, h;
     int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
@@ -458,14 +452,12 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
     if (ret)
         return ret;
     nvmmu_vmm_begin(vmm);
-    while (va < end) {
-        struct chunk c = chunk_of(&vmm->shape[depth], h, va, end);
-
-        t = nvmmu__table_at(vmm, t, va, depth, h);
-        blocks_cut(vmm, t, h, &c);
-        chunk_clear(vmm, t, h, &c, sparse);
-        va += c.size;
+    s = span_of(vmm, va, va + size, depth, h);
+    while (span_next(vmm, &s)) {
+        blocks_cut(vmm, s.t, h, &s.c);
+        chunk_clear(vmm, s.t, h, &s.c, sparse);
     }
+    nvmmu__changed(vmm, depth, va, size);
     nvmmu_vmm_end(vmm);
     return 0;
 }

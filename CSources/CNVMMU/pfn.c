@@ -28,7 +28,7 @@ struct run {
 
 static struct spot spot_at(const struct nvmmu_vmm *vmm, const struct run *r, uint64_t va)
 {
-    return (struct spot){nvmmu__table_at(vmm, NULL, va, r->depth, r->h),
+    return (struct spot){nvmmu__table_at(vmm, va, r->depth),
                          (uint32_t)nvmmu__index(vmm->shape[r->depth].level[r->h], va)};
 }
 
@@ -72,7 +72,7 @@ static int run_map(struct nvmmu_vmm *vmm, const struct run *r, const uint64_t *p
 
         word_of(vmm->format, *pfn++, &word);
         entry_write(vmm, r, &s, word);
-        nvmmu__changed(vmm, s.t, va, 1ull << r->shift);
+        nvmmu__changed(vmm, s.t->depth, va, 1ull << r->shift);
     }
     return 0;
 }

@@ -154,19 +154,12 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
 
 bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h)
 {
-    const struct shape *sh = &vmm->shape[depth];
-    uint64_t end = va + size;
-    struct table *t = NULL;
+    struct span s = span_of(vmm, va, va + size, depth, h);
 
-    while (va < end) {
-        struct chunk c = chunk_of(sh, h, va, end);
-
-        t = nvmmu__table_at(vmm, t, va, depth, h);
-        if (!t || !bits_all(refs_of(sh, t, h), c.index, c.count) ||
-            (sh->pfn[h] && bits_any(pfn_of(sh, t, h), c.index, c.count)))
+    while (span_next(vmm, &s))
+        if (!s.t || !bits_all(refs_of(s.sh, s.t, h), s.c.index, s.c.count) ||
+            (s.sh->pfn[h] && bits_any(pfn_of(s.sh, s.t, h), s.c.index, s.c.count)))
             return false;
-        va += c.size;
-    }
     return true;
 }
 
@@ -174,54 +167,34 @@ bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 
 static void range_unref(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
 {
-    const struct shape *sh = &vmm->shape[depth];
-    struct table *t = va < end ? nvmmu__table_at(vmm, NULL, va, depth, h) : NULL;
+    struct span s = span_of(vmm, va, end, depth, h);
 
-    while (va < end) {
-        struct chunk c = chunk_of(sh, h, va, end);
-        struct table *next;
-
-        va += c.size;
-        next = va < end ? nvmmu__table_at(vmm, t, va, depth, h) : NULL; /* t may go */
-        entries_unref(vmm, t, h, c.index, c.count);
-        t = next;
-    }
+    while (span_next(vmm, &s))
+        entries_unref(vmm, s.t, h, s.c.index, s.c.count);
 }
 
 static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsigned depth, unsigned h)
 {
-    const struct shape *sh = &vmm->shape[depth];
-    struct table *t = NULL;
-    uint64_t va = start;
+    struct span s = span_of(vmm, start, end, depth, h);
     int ret = 0;
 
-    while (va < end) {
-        struct chunk c = chunk_of(sh, h, va, end);
-
-        ret = nvmmu__table_make(vmm, t, va, depth, h, &t);
+    while (!ret && span_next(vmm, &s)) {
+        if (!s.t || !s.t->hw[h].cpu)
+            ret = nvmmu__table_make(vmm, &s);
         if (!ret)
-            ret = entries_ref(vmm, t, h, c.index, c.count);
-        if (ret)
-            break;
-        va += c.size;
+            ret = entries_ref(vmm, s.t, h, s.c.index, s.c.count);
     }
     if (ret)
-        range_unref(vmm, start, va, depth, h);
+        range_unref(vmm, start, s.c.va, depth, h);
     return ret;
 }
 
 static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
 {
-    const struct shape *sh = &vmm->shape[depth];
-    struct table *t = NULL;
+    struct span s = span_of(vmm, va, end, depth, h);
 
-    while (va < end) {
-        struct chunk c = chunk_of(sh, h, va, end);
-
-        t = nvmmu__table_at(vmm, t, va, depth, h);
-        entries_settle(vmm, t, h, c.index, c.count);
-        va += c.size;
-    }
+    while (span_next(vmm, &s))
+        entries_settle(vmm, s.t, h, s.c.index, s.c.count);
 }
 
 int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)

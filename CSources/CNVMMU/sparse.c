@@ -71,7 +71,7 @@ static void entries_update(struct nvmmu_vmm *vmm, struct table *t, unsigned h, u
         nvmmu__store(entry_at(sh, t, h, k), word);
     }
     wrote(vmm, t, h, i, n);
-    nvmmu__changed(vmm, t, t->va + ((uint64_t)i << sh->level[h]->shift), (uint64_t)n << sh->level[h]->shift);
+    nvmmu__changed(vmm, t->depth, t->va + ((uint64_t)i << sh->level[h]->shift), (uint64_t)n << sh->level[h]->shift);
 }
 
 static void table_set_sparse(struct nvmmu_vmm *vmm, struct table *t, bool sparse)
@@ -106,16 +106,13 @@ static void below_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uin
 
 static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t end, bool settle)
 {
-    const struct shape *sh = &vmm->shape[b->depth];
-    struct table *t = b->va < end ? nvmmu__table_at(vmm, NULL, b->va, b->depth, b->h) : NULL;
+    struct span s = span_of(vmm, b->va, end, b->depth, b->h);
 
-    for (uint64_t va = b->va; va < end;) {
-        struct chunk c = chunk_of(sh, b->h, va, end);
-        struct table *next;
+    while (span_next(vmm, &s)) {
+        struct chunk c = s.c;
+        struct table *t = s.t;
 
-        va += c.size;
-        next = va < end ? nvmmu__table_at(vmm, t, va, b->depth, b->h) : NULL; /* t may go */
-        bits_clear(sparse_of(sh, t, b->h), c.index, c.count);
+        bits_clear(sparse_of(s.sh, t, b->h), c.index, c.count);
         t->refs[b->h] -= c.count;
         if (!t->child && b->h == SPT && settle)
             nvmmu__small_dropped(vmm, t, c.index, c.count);
@@ -125,48 +122,37 @@ static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t en
             nvmmu__table_drop(vmm, t, b->h);
         else if (settle)
             entries_update(vmm, t, b->h, c.index, c.count);
-        t = next;
     }
 }
 
 /* Tables and counts. What fails half-way is undone. */
 static int block_take(struct nvmmu_vmm *vmm, const struct block *b)
 {
-    const struct shape *sh = &vmm->shape[b->depth];
-    uint64_t va = b->va, end = b->va + b->size;
-    struct table *t = NULL;
+    struct span s = span_of(vmm, b->va, b->va + b->size, b->depth, b->h);
 
-    while (va < end) {
-        struct chunk c = chunk_of(sh, b->h, va, end);
-        int ret = nvmmu__table_make(vmm, t, va, b->depth, b->h, &t);
+    while (span_next(vmm, &s)) {
+        int ret = nvmmu__table_make(vmm, &s);
 
         if (ret) {
-            block_drop(vmm, b, va, false);
+            block_drop(vmm, b, s.c.va, false);
             return ret;
         }
-        bits_set(sparse_of(sh, t, b->h), c.index, c.count);
-        t->refs[b->h] += c.count;
-        va += c.size;
+        bits_set(sparse_of(s.sh, s.t, b->h), s.c.index, s.c.count);
+        s.t->refs[b->h] += s.c.count;
     }
     return 0;
 }
 
 static void block_settle(struct nvmmu_vmm *vmm, const struct block *b)
 {
-    const struct shape *sh = &vmm->shape[b->depth];
-    uint64_t end = b->va + b->size;
-    struct table *t = NULL;
+    struct span s = span_of(vmm, b->va, b->va + b->size, b->depth, b->h);
 
-    for (uint64_t va = b->va; va < end;) {
-        struct chunk c = chunk_of(sh, b->h, va, end);
-
-        t = nvmmu__table_at(vmm, t, va, b->depth, b->h);
-        nvmmu__table_show(vmm, t);
-        if (!t->child && b->h == SPT)
-            nvmmu__small_taken(vmm, t, c.index, c.count);
-        below_settle(vmm, t, b->h, c.index, c.count, true);
-        entries_update(vmm, t, b->h, c.index, c.count);
-        va += c.size;
+    while (span_next(vmm, &s)) {
+        nvmmu__table_show(vmm, s.t);
+        if (!s.t->child && b->h == SPT)
+            nvmmu__small_taken(vmm, s.t, s.c.index, s.c.count);
+        below_settle(vmm, s.t, b->h, s.c.index, s.c.count, true);
+        entries_update(vmm, s.t, b->h, s.c.index, s.c.count);
     }
 }
 

@@ -59,11 +59,13 @@ static const struct nvmmu_stores plain = {fill_plain, ramp_plain, list_plain, ra
 
 #define ISA "avx2"
 #define LANES 4
+#define NUMBERS 0, 1, 2, 3
 #define NAMED(what) what##_avx2
 #include "store_vector.h"
 
 #define ISA "avx512f,avx512dq"
 #define LANES 8
+#define NUMBERS 0, 1, 2, 3, 4, 5, 6, 7
 #define NAMED(what) what##_avx512
 #include "store_vector.h"
 

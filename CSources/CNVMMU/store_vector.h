@@ -1,9 +1,10 @@
 /*
  * The functions of struct nvmmu_stores over vectors of LANES words for the instruction set ISA, NAMED(what) by their
- * name. Included by store.c once for each set; takes the three macros with it.
+ * name; NUMBERS are those of the lanes. Included by store.c once for each set; takes the macros with it.
  */
 
 typedef uint64_t NAMED(lanes) __attribute__((vector_size(8 * LANES)));
+static const NAMED(lanes) NAMED(numbers) = {NUMBERS};
 typedef uint64_t NAMED(memory) __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
 __attribute__((target(ISA))) static void NAMED(fill)(uint64_t *at, size_t n, uint64_t word)
@@ -20,12 +21,9 @@ __attribute__((target(ISA))) static void NAMED(fill)(uint64_t *at, size_t n, uin
 
 __attribute__((target(ISA))) static void NAMED(ramp)(uint64_t *at, size_t n, uint64_t word, uint64_t step)
 {
-    NAMED(lanes) a = {0}, b;
+    NAMED(lanes) a = NAMED(numbers) * step + word, b = a + LANES * step;
     size_t i = 0;
 
-    for (unsigned k = 0; k < LANES; k++)
-        a[k] = word + k * step;
-    b = a + LANES * step;
     for (; i + 2 * LANES <= n; i += 2 * LANES) {
         *(NAMED(memory) *)&at[i] = a;
         *(NAMED(memory) *)&at[i + LANES] = b;
@@ -49,13 +47,10 @@ __attribute__((target(ISA))) static void NAMED(list)(uint64_t *at, size_t n, uin
 
 __attribute__((target(ISA))) static void NAMED(ramp_pairs)(uint64_t *at, size_t n, uint64_t word, uint64_t step)
 {
-    NAMED(lanes) w = {0}, add = {0};
+    const NAMED(lanes) low = (NAMED(lanes))(NAMED(numbers) % 2 == 0);
+    NAMED(lanes) w = (NAMED(numbers) / 2 * step + word) & low, add = ((NAMED(lanes)){0} + LANES / 2 * step) & low;
     size_t i = 0;
 
-    for (unsigned k = 0; k < LANES; k += 2) {
-        w[k] = word + k / 2 * step;
-        add[k] = LANES / 2 * step;
-    }
     for (; i + LANES / 2 <= n; i += LANES / 2) {
         *(NAMED(memory) *)&at[2 * i] = w;
         w += add;
@@ -84,4 +79,5 @@ static const struct nvmmu_stores NAMED(stores) = {NAMED(fill), NAMED(ramp), NAME
 
 #undef ISA
 #undef LANES
+#undef NUMBERS
 #undef NAMED

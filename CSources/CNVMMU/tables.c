@@ -215,26 +215,33 @@ static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 
 /* ---- links ------------------------------------------------------------------------------------------------ */
 
-static struct nvmmu_pde pointer_to(const struct nvmmu_format *f, const struct hw *hw)
+/* Fills *out, unless there is no table. */
+static inline const struct nvmmu_pde *pointer_to(const struct nvmmu_format *f, const struct hw *hw,
+                                                 struct nvmmu_pde *out)
 {
-    return (struct nvmmu_pde){
+    if (!hw->cpu)
+        return NULL;
+    *out = (struct nvmmu_pde){
         .addr = hw->addr,
         .aperture = hw->aperture,
-        .present = hw->cpu != NULL,
-        .vol = hw->cpu && hw->aperture == NVMMU_HOST,
-        .no_ats = hw->cpu && hw->aperture == NVMMU_VRAM && f->traits & NVMMU_TRAIT_PCF,
+        .present = true,
+        .vol = hw->aperture == NVMMU_HOST,
+        .no_ats = hw->aperture == NVMMU_VRAM && f->traits & NVMMU_TRAIT_PCF,
     };
+    return out;
 }
 
 /* The parent's entry for what `t` has. -EINVAL: an address that does not fit. */
 static int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64_t word[2])
 {
-    struct nvmmu_pde first = pointer_to(vmm->format, &t->hw[0]), small = pointer_to(vmm->format, &t->hw[SPT]);
+    const struct nvmmu_format *f = vmm->format;
     enum nvmmu_level level = vmm->shape[t->depth - 1].level[0]->level;
+    struct nvmmu_pde memory[2];
+    const struct nvmmu_pde *first = pointer_to(f, &t->hw[0], &memory[0]);
 
     if (t->child)
-        return vmm->format->pde_encode(vmm->format, level, NULL, &first, word);
-    return vmm->format->pde_encode(vmm->format, level, &first, &small, word);
+        return f->pde_encode(f, level, NULL, first, word);
+    return f->pde_encode(f, level, first, pointer_to(f, &t->hw[SPT], &memory[1]), word);
 }
 
 /* Entries of two words: the big half first, both every time, as nouveau does. */
@@ -250,7 +257,7 @@ static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uin
     if (!p->parent)
         nvmmu__directories_write(vmm, t->index, word[0]);
     wrote(vmm, p, 0, t->index, 1);
-    nvmmu__changed(vmm, p, t->va, entry_bytes_of_va(sh, 0));
+    nvmmu__changed(vmm, p->depth, t->va, entry_bytes_of_va(sh, 0));
 }
 
 void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
@@ -328,7 +335,7 @@ static void unlink_from_parent(struct nvmmu_vmm *vmm, struct table *t)
     uint64_t nothing[2] = {empty_word(vmm, t->parent, 0, t->sparse), 0};
 
     if (entry_is_page(vmm, sh, t->parent, 0, t->index))
-        nvmmu__changed(vmm, t->parent, t->va, entry_bytes_of_va(sh, 0));
+        nvmmu__changed(vmm, t->parent->depth, t->va, entry_bytes_of_va(sh, 0));
     else if (t->hw[0].cpu || t->hw[1].cpu)
         nvmmu__table_link(vmm, t);
     else
@@ -350,8 +357,7 @@ void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 
 /* ---- finding and making ----------------------------------------------------------------------------------- */
 
-/* The software table of `depth` that covers va, or NULL. */
-static struct table *find(const struct nvmmu_vmm *vmm, uint64_t va, unsigned depth)
+struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, uint64_t va, unsigned depth)
 {
     struct table *t = vmm->root;
 
@@ -360,15 +366,21 @@ static struct table *find(const struct nvmmu_vmm *vmm, uint64_t va, unsigned dep
     return t;
 }
 
-struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h)
+void nvmmu__span_seek(const struct nvmmu_vmm *vmm, struct span *s, uint64_t va)
 {
-    struct table *t;
+    struct table *parent = s->depth ? nvmmu__table_at(vmm, va, s->depth - 1) : NULL;
 
-    if (near && near->parent && near->index + 1 < shape_of(vmm, near->parent)->entries[0])
-        t = near->parent->child[near->index + 1];
-    else
-        t = find(vmm, va, depth);
-    return t && t->hw[h].cpu ? t : NULL;
+    s->c = chunk_of(s->sh, s->h, va, s->end);
+    s->t = s->depth ? NULL : vmm->root;
+    s->parent = parent;
+    if (parent) {
+        const struct shape *sh = shape_of(vmm, parent);
+        uint32_t index = (uint32_t)nvmmu__index(sh->level[0], va);
+
+        s->slot = &parent->child[index];
+        s->slots = sh->entries[0] - 1 - index;
+        s->t = *s->slot;
+    }
 }
 
 /* Takes back tables that were made and got no reference, from `t` upward. */
@@ -384,36 +396,37 @@ static void prune(struct nvmmu_vmm *vmm, struct table *t)
         nvmmu__table_drop(vmm, t, 0);
 }
 
-int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
-                     struct table **out)
+/* The child for va of `t`, with hw[h]. */
+static int child_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsigned h, struct table **out)
 {
-    struct table *t = vmm->root;
-    int ret;
+    uint32_t index = (uint32_t)nvmmu__index(shape_of(vmm, t)->level[0], va);
+    struct table *child = t->child[index];
+    int ret = 0;
 
-    if (near && near->parent && near->index + 1 < shape_of(vmm, near->parent)->entries[0])
-        t = near->parent;
-    while (t->depth < depth) {
-        uint32_t index = (uint32_t)nvmmu__index(shape_of(vmm, t)->level[0], va);
-        struct table *child = t->child[index];
-        unsigned need = t->depth + 1u == depth ? h : 0;
-
-        if (!child)
-            child = table_new(vmm, t, index);
-        if (!child) {
-            prune(vmm, t);
-            return -ENOMEM;
-        }
-        if (!child->hw[need].cpu) {
-            ret = hw_make(vmm, child, need);
-            if (ret) {
-                prune(vmm, child);
-                return ret;
-            }
-        }
-        t = child;
+    if (!child)
+        child = table_new(vmm, t, index);
+    if (!child) {
+        prune(vmm, t);
+        return -ENOMEM;
     }
-    *out = t;
-    return 0;
+    if (!child->hw[h].cpu)
+        ret = hw_make(vmm, child, h);
+    if (ret)
+        prune(vmm, child);
+    else
+        *out = child;
+    return ret;
+}
+
+int nvmmu__table_make(struct nvmmu_vmm *vmm, struct span *s)
+{
+    struct table *t = s->parent ? s->parent : vmm->root;
+    int ret = 0;
+
+    while (!ret && t->depth < s->depth)
+        ret = child_make(vmm, t, s->c.va, t->depth + 1u == s->depth ? s->h : 0, &t);
+    s->t = t;
+    return ret;
 }
 
 int nvmmu__root_create(struct nvmmu_vmm *vmm)

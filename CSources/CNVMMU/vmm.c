@@ -46,6 +46,7 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
             at += BITS_WORDS(sh->entries[h]);
         }
     }
+    sh->covers = (uint64_t)sh->entries[0] << sh->level[0]->shift;
     if (leaf) {
         sh->group = sh->level[LPT]->shift - sh->level[SPT]->shift;
         sh->shadowed = at;
@@ -172,7 +173,7 @@ int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
-static void changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size)
+void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size)
 {
     struct nvmmu_flush *fl = &vmm->flush;
 
@@ -189,11 +190,6 @@ static void changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t
         fl->size += fl->va - va;
         fl->va = va;
     }
-}
-
-void nvmmu__changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size)
-{
-    changed(vmm, t->depth, va, size);
 }
 
 void nvmmu_vmm_begin(struct nvmmu_vmm *vmm)
@@ -217,7 +213,7 @@ void nvmmu_vmm_set_bar(struct nvmmu_vmm *vmm, bool bar)
 void nvmmu_vmm_flush(struct nvmmu_vmm *vmm, unsigned depth)
 {
     nvmmu_vmm_begin(vmm);
-    changed(vmm, depth, 0, vmm->limit);
+    nvmmu__changed(vmm, depth, 0, vmm->limit);
     nvmmu_vmm_end(vmm);
 }
 

@@ -59,6 +59,7 @@ struct shape {
     uint8_t words;     /* 64-bit words of an entry */
     uint8_t group;     /* log2 of the SPT entries below an LPT entry */
     uint32_t bytes;    /* of a software table, children included */
+    uint64_t covers;   /* bytes of VA of a table */
     uint16_t refs[2];  /* where in bits[]: referenced for pages */
     uint16_t sparse[2]; /* taken by a sparse range */
     uint16_t pfn[2];   /* mapped by a pfn map, which holds one reference; 0: the level has none */
@@ -116,11 +117,14 @@ bool nvmmu__place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, 
 int nvmmu__root_create(struct nvmmu_vmm *vmm);
 /* Frees every table; retired ones too. */
 void nvmmu__tables_destroy(struct nvmmu_vmm *vmm);
-/* The table with the entry for va whose hw[h] exists, or NULL. `near`: a table of this depth close before, or NULL. */
-struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h);
-/* The same, made where missing. -ENOMEM, or -EINVAL for table memory no entry can point at. */
-int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *near, uint64_t va, unsigned depth, unsigned h,
-                     struct table **out);
+/* The software table of `depth` that covers va, or NULL. */
+struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
+/* The chunk of a span at va, where its parent changes or is not known yet. */
+struct span;
+void nvmmu__span_seek(const struct nvmmu_vmm *vmm, struct span *s, uint64_t va);
+/* Makes the table of the span's chunk, and its hw[h], where missing. -ENOMEM, or -EINVAL for table memory no entry can
+ * point at. */
+int nvmmu__table_make(struct nvmmu_vmm *vmm, struct span *s);
 /* hw[h] has lost its last reference: unlinks it and what becomes empty above. `t` may be gone afterwards. */
 void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h);
 /* Points the parent's entry at what `t` has. */
@@ -135,8 +139,8 @@ void nvmmu__directories_write(struct nvmmu_vmm *vmm, uint32_t index, uint64_t wo
 
 /* ---- vmm.c ---------------------------------------------------------------------------------------------- */
 
-/* Entries of table `t` in [va, va + size) were written: a flush is due. */
-void nvmmu__changed(struct nvmmu_vmm *vmm, const struct table *t, uint64_t va, uint64_t size);
+/* Entries of tables of `depth` in [va, va + size) were written: a flush is due. */
+void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size);
 /* -EINVAL unless the range lies in a client's area and is whole pages of a size that exists. */
 int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
 int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
@@ -279,6 +283,42 @@ static inline struct chunk chunk_of(const struct shape *sh, unsigned h, uint64_t
     uint32_t count = (uint32_t)(left < room ? left : room);
 
     return (struct chunk){index, count, va, (uint64_t)count << l->shift};
+}
+
+/* A range of addresses, a table at a time. The table at hand may go before the next step: its parent stays as long as
+ * it has a table that the range goes on in. */
+struct span {
+    const struct shape *sh;
+    unsigned depth, h;
+    uint64_t end;
+    struct table *t; /* NULL: none; it may be without hw[h] */
+    struct chunk c;
+    struct table *parent; /* NULL: none */
+    struct table **slot;  /* of `t` in it */
+    uint32_t slots;       /* behind that */
+};
+
+/* Before its first step. */
+static inline struct span span_of(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
+{
+    return (struct span){.sh = &vmm->shape[depth], .depth = depth, .h = h, .end = end, .c = {.va = va}};
+}
+
+static inline bool span_next(const struct nvmmu_vmm *vmm, struct span *s)
+{
+    uint64_t va = s->c.va + s->c.size, left = s->end - va, all = s->sh->covers;
+
+    if (!left)
+        return false;
+    if (!s->slots) {
+        nvmmu__span_seek(vmm, s, va);
+        return true;
+    }
+    s->slots--;
+    s->t = *++s->slot;
+    s->c = left < all ? (struct chunk){0, (uint32_t)(left >> s->sh->level[s->h]->shift), va, left}
+                      : (struct chunk){0, s->sh->entries[s->h], va, all};
+    return true;
 }
 
 #endif
