@@ -14,15 +14,15 @@ struct source {
     struct nvmmu_pte pte;
     uint64_t base; /* added to every address of the object */
     unsigned shift;
-    bool uneven; /* words do not rise evenly with the address, or are not 64-bit words */
+    uint64_t word, step; /* of the page at address 0, and what each further page adds */
+    bool uneven;         /* they do not rise evenly with the address, or are not 64-bit words */
     enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
 };
 
 /* Where in the object we are. */
 struct place {
     const struct nvmmu_piece *piece;
-    uint64_t offset;     /* into *piece, or into the list of pages */
-    uint64_t word, step; /* of the next page of *piece (0: not known yet), and what each further one adds */
+    uint64_t offset; /* into *piece, or into the list of pages */
 };
 
 static uint8_t page_flags(const struct nvmmu_format *f, unsigned shift)
@@ -158,16 +158,27 @@ static bool place_first(const struct nvmmu_map *m, struct place *out)
     return p < end;
 }
 
-static int piece_check(const struct nvmmu_format *f, const struct source *s, uint64_t addr, uint64_t size,
-                       uint64_t offset)
+/* Where words are, so are those between them: the lowest and the highest page speak for all. */
+static int pieces_check(const struct nvmmu_format *f, const struct source *s, struct place at)
 {
-    uint64_t unit = 1ull << s->shift, word;
+    uint64_t unit = 1ull << s->shift, low = ~0ull, high = 0, left = s->map->size, word;
 
-    if ((addr | size) & (unit - 1) || addr + (size - 1) < addr)
-        return -EINVAL;
-    if (source_word(f, s, addr, offset, &word) || source_word(f, s, addr + size - unit, offset + size - unit, &word))
-        return -EINVAL;
-    return 0;
+    while (left) {
+        uint64_t addr = at.piece->addr + at.offset, room = at.piece->size - at.offset, n = room < left ? room : left;
+
+        left -= n;
+        at = (struct place){.piece = at.piece + 1};
+        if (!n)
+            continue;
+        if ((addr | n) & (unit - 1) || addr + (n - 1) < addr)
+            return -EINVAL;
+        low = addr < low ? addr : low;
+        high = addr + n - unit > high ? addr + n - unit : high;
+    }
+    return source_word(f, s, low, s->map->offset, &word) ||
+                   source_word(f, s, high, s->map->offset + s->map->size - unit, &word)
+               ? -EINVAL
+               : 0;
 }
 
 static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s, const uint64_t *page, size_t n)
@@ -188,21 +199,11 @@ static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
 {
     const struct nvmmu_map *m = s->map;
     struct place at;
-    uint64_t left = m->size;
 
     if (!place_first(m, &at))
         return -EINVAL;
-    if (m->pages)
-        return pages_check(vmm, s, m->pages + (at.offset >> 12), left >> 12);
-    while (left) {
-        uint64_t n = at.piece->size - at.offset < left ? at.piece->size - at.offset : left;
-
-        if (n && piece_check(vmm->format, s, at.piece->addr + at.offset, n, m->offset + (m->size - left)))
-            return -EINVAL;
-        left -= n;
-        at = (struct place){.piece = at.piece + 1};
-    }
-    return 0;
+    return m->pages ? pages_check(vmm, s, m->pages + (at.offset >> 12), m->size >> 12)
+                    : pieces_check(vmm->format, s, at);
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
@@ -274,33 +275,25 @@ static void blocks_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const
     block_cut(vmm, t, h, c->index + c->count);
 }
 
-/* The words of a piece's pages, once a piece. */
-static void piece_begin(const struct nvmmu_format *f, const struct source *s, struct place *at)
-{
-    uint64_t addr = at->piece->addr + at->offset, unit = 1ull << s->shift, second = 0;
-
-    source_word(f, s, addr, 0, &at->word);
-    if (at->piece->size - at->offset > unit)
-        source_word(f, s, addr + unit, 0, &second);
-    at->step = second - at->word;
-}
-
-static void write_run(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
-                      const struct place *at)
+/* n entries from `addr` on. Pieces of one page are common. */
+static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
+                      uint32_t n, uint64_t addr)
 {
     const struct shape *sh = shape_of(vmm, t);
+    uint64_t *entry = entry_at(sh, t, h, i), word = s->word + (addr >> s->shift) * s->step;
 
     if (sh->words == 2)
-        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, at->word, at->step);
+        vmm->stores->ramp_pairs(entry, n, word, s->step);
+    else if (n == 1)
+        nvmmu__store(entry, word);
     else
-        vmm->stores->ramp(entry_at(sh, t, h, i), n, at->word, at->step);
+        vmm->stores->ramp(entry, n, word, s->step);
 }
 
 static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
                         const struct chunk *c, struct place *at)
 {
     const uint64_t *page = s->map->pages + (at->offset >> 12);
-    uint64_t word;
 
     at->offset += c->size;
     if (s->uneven && (vmm->format->gart || s->base)) {
@@ -308,8 +301,7 @@ static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct ta
             write_each(vmm, s, t, h, c->index + k, 1, page[k], 0);
         return;
     }
-    source_word(vmm->format, s, 0, 0, &word);
-    vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, word, page, vmm->format->address_shift);
+    vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, s->word, page, vmm->format->address_shift);
 }
 
 /* n entries that are not a ramp of words, from memory that goes on for at least n pages. */
@@ -335,16 +327,12 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
         uint64_t pages = (at->piece->size - at->offset) >> s->shift;
         uint32_t n = pages < end - i ? (uint32_t)pages : end - i;
 
-        if (__builtin_expect(s->uneven, 0)) {
+        if (__builtin_expect(s->uneven, 0))
             write_uneven(vmm, s, t, h, c, i, n, at);
-        } else {
-            if (!at->word)
-                piece_begin(vmm->format, s, at);
-            write_run(vmm, t, h, i, n, at);
-        }
+        else
+            write_run(vmm, s, t, h, i, n, at->piece->addr + at->offset);
         i += n;
         at->offset += (uint64_t)n << s->shift;
-        at->word += n * at->step;
         if (at->offset == at->piece->size)
             *at = (struct place){.piece = at->piece + 1};
     }
@@ -361,6 +349,8 @@ static int map_prepare(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
     if (ret)
         return ret;
     s->uneven = vmm->format->block_low || vmm->format->gart || s->tags == TAGS_BY_OFFSET;
+    if (!source_word(vmm->format, s, 0, 0, &s->word) && !source_word(vmm->format, s, 1ull << m->shift, 0, &s->step))
+        s->step -= s->word;
     return memory_check(vmm, s);
 }
 

@@ -204,7 +204,7 @@ static struct nvmmu_field_set fields(const struct nvmmu_format *f, enum nvmmu_le
 #define READING \
     { \
         .valid = PTE_VALID, .address = {ADDRESS, ADDRESS, ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, .priv = PTE_PRIV, \
-        .aperture_low = PTE_APERTURE_LOW, \
+        .aperture_low = PTE_APERTURE_LOW, .block_low = PTE_BLOCK_LOW, .block_mask = 7, \
     }
 
 static const struct nvmmu_translator translator = {
@@ -212,7 +212,6 @@ static const struct nvmmu_translator translator = {
     .level_count = 3,
     .va_bits = 40,
     .reading = READING,
-    .block_low = PTE_BLOCK_LOW,
     .big = big_next,
     .small = small_next,
     .size = table_size,

@@ -19,7 +19,6 @@ struct nvmmu_translator {
     const struct nvmmu_level_info *level;
     unsigned level_count, va_bits;
     struct nvmmu_reading reading;
-    unsigned block_low; /* leaf entry: lowest of three bits, log2 of the pages of its run; 0: no runs */
     uint64_t page_bit, sparse_pte, sparse_mask, sparse_pde, hidden, hidden_mask;
     struct nvmmu_next (*next)(uint64_t word);
     struct nvmmu_next (*big)(const uint64_t word[2]);
@@ -115,9 +114,7 @@ NVMMU_INLINE const uint64_t *nvmmu__directory_with(const struct nvmmu_translator
 NVMMU_INLINE void nvmmu__page(const struct nvmmu_translator *t, uint64_t va, unsigned shift, uint64_t word,
                              struct nvmmu_translation *out)
 {
-    uint64_t page = (uint64_t)1 << shift;
-
-    nvmmu__page_read(&t->reading, word, page, shift, t->block_low ? page << (word >> t->block_low & 7) : page, va, out);
+    nvmmu__page_read(&t->reading, word, (uint64_t)1 << shift, shift, va, out);
 }
 
 /* The answer of an entry of 1 << shift bytes that is no page. */
@@ -183,7 +180,7 @@ NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const 
 
 /* ---- the cursor ----------------------------------------------------------------------------------------- */
 
-/* `table` alone decides about the first `covered` bytes of the aligned 1 << above bytes around va, and has no runs. */
+/* `table` alone decides about the first `covered` bytes of the aligned 1 << above bytes around va. */
 NVMMU_INLINE void nvmmu__cursor_take(struct nvmmu_cursor *c, uint64_t va, unsigned above, uint64_t covered,
                                     const uint64_t *table, const struct nvmmu_level_info *l)
 {
@@ -217,8 +214,6 @@ NVMMU_INLINE bool nvmmu__seek_with(const struct nvmmu_translator *t, struct nvmm
     const struct nvmmu_cursor_directory *d = nvmmu__cursor_directory(t, c, va, &known);
     struct nvmmu_spot spot;
 
-    if (t->block_low)
-        return false; /* runs of pages are left to find() */
     if (__builtin_expect(!known, 0))
         return far(c, va);
     nvmmu__locate_with(t, &c->space, d->table, va, &spot);

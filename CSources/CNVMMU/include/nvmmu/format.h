@@ -250,6 +250,7 @@ struct nvmmu_reading {
     uint64_t address_unit;
     uint64_t ro, priv;
     uint8_t aperture_low; /* lowest bit of the aperture */
+    uint8_t block_low, block_mask; /* log2 of the pages of its run; a mask of 0: it has none */
 };
 
 /*
@@ -278,11 +279,12 @@ void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s);
 /* Tables may have changed. */
 void nvmmu_cursor_forget(struct nvmmu_cursor *c);
 
-/* What `word`, the entry of a page of so many bytes, says about va; its address is that of a run of pages. Private. */
+/* What `word`, the entry of a page of so many bytes, says about va; its address is that of its run. Private. */
 static inline void nvmmu__page_read(const struct nvmmu_reading *r, uint64_t word, uint64_t page, unsigned shift,
-                                    uint64_t run, uint64_t va, struct nvmmu_translation *out)
+                                    uint64_t va, struct nvmmu_translation *out)
 {
     unsigned aperture = word >> r->aperture_low & 3;
+    uint64_t run = page << (word >> r->block_low & r->block_mask);
 
     out->state = NVMMU_MAPPED;
     out->fault = NVMMU_FAULT_PDE;
@@ -307,7 +309,7 @@ static inline void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, s
         entry = (const uint64_t *)(c->table + ((va - c->first) >> c->offset_shift & c->entries));
         word = __atomic_load_n(entry, __ATOMIC_RELAXED);
         if (__builtin_expect((word & c->reading.valid) != 0, 1)) {
-            nvmmu__page_read(&c->reading, word, c->page, c->page_shift, c->page, va, out);
+            nvmmu__page_read(&c->reading, word, c->page, c->page_shift, va, out);
             return;
         }
     }
