@@ -4,6 +4,7 @@
  * A PD0 table is remembered for one call and no longer.
  */
 #include "format_private.h"
+#include "store.h"
 
 static uint64_t bytes_left(uint64_t va, unsigned shift)
 {
@@ -12,31 +13,17 @@ static uint64_t bytes_left(uint64_t va, unsigned shift)
 
 /* ---- runs of words -------------------------------------------------------------------------------------- */
 
-#define BLOCK 16
-
 /* How many of n entries of `words` words each continue the first with `step` between neighbours. At least 1. */
-static inline __attribute__((always_inline)) size_t ramp_of(const uint64_t *entry, size_t n, uint64_t step,
-                                                            unsigned words)
-{
-    uint64_t expected = nvmmu__load(entry);
-    size_t i = 0;
-
-    for (; i + BLOCK <= n; i += BLOCK, expected += BLOCK * step) {
-        uint64_t differs = 0;
-
-        for (unsigned k = 0; k < BLOCK; k++)
-            differs |= nvmmu__load(&entry[(i + k) * words]) ^ (expected + k * step);
-        if (differs)
-            break;
-    }
-    while (i < n && nvmmu__load(&entry[i * words]) == expected)
-        i++, expected += step;
-    return i ? i : 1;
-}
-
 static size_t ramp_length(const uint64_t *entry, size_t n, uint64_t step, unsigned words)
 {
-    return words == 2 ? ramp_of(entry, n, step, 2) : ramp_of(entry, n, step, 1);
+    uint64_t word = nvmmu__load(entry);
+    size_t i = 1;
+
+    if (words == 1)
+        i = nvmmu__stores_choose()->ramp_length(entry, n, word, step);
+    while (words == 2 && i < n && nvmmu__load(&entry[2 * i]) == word + i * step)
+        i++;
+    return i ? i : 1; /* the first may have changed meanwhile */
 }
 
 /* How many of n words agree with `value` under `mask`. */
@@ -204,12 +191,19 @@ static void describe(const struct nvmmu_format *f, const struct nvmmu_run *run, 
 static bool continues(const struct nvmmu_format *f, const struct nvmmu_extent *extent, const struct nvmmu_run *last,
                       const struct nvmmu_run *next)
 {
+    const struct nvmmu_reading *r = &f->walks->reading;
+    struct nvmmu_translation t;
     struct nvmmu_extent other;
 
     if (extent->state != next->state || extent->state != NVMMU_MAPPED)
         return extent->state == next->state;
     if (next->level == last->level && next->word == last->after)
         return true;
+    if (r->valid) { /* else all has to be decoded (before Tesla) */
+        nvmmu__page_read(r, next->word, 1ull << f->level[next->level].shift, 0, next->va, &t);
+        if (extent->pa + extent->size != t.pa)
+            return false;
+    }
     describe(f, next, &other);
     return extent->pa + extent->size == other.pa && same_attributes(&extent->page, &other.page);
 }

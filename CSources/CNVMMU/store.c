@@ -1,6 +1,6 @@
 /*
- * Runs of entries by vector stores. A vector store to 8-byte aligned memory is not torn within a 64-bit lane, so a
- * reader sees old or new entries. Under ThreadSanitizer, which cannot know that, the stores are scalar and atomic.
+ * Runs of entries by vectors. A vector access to 8-byte aligned memory is not torn within a 64-bit lane, so a reader
+ * sees old or new entries. Under ThreadSanitizer, which cannot know that, the accesses are scalar and atomic.
  */
 #include <stdbool.h>
 
@@ -51,7 +51,17 @@ static uint64_t any_plain(const uint64_t *value, size_t n)
     return any;
 }
 
-static const struct nvmmu_stores plain = {fill_plain, ramp_plain, list_plain, ramp_pairs_plain, any_plain};
+static size_t ramp_length_plain(const uint64_t *at, size_t n, uint64_t word, uint64_t step)
+{
+    size_t i = 0;
+
+    for (; i < n && __atomic_load_n(&at[i], __ATOMIC_RELAXED) == word; i++)
+        word += step;
+    return i;
+}
+
+static const struct nvmmu_stores plain = {fill_plain, ramp_plain, list_plain, ramp_pairs_plain, any_plain,
+                                         ramp_length_plain};
 
 /* ---- vectors -------------------------------------------------------------------------------------------- */
 

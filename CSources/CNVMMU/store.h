@@ -1,4 +1,4 @@
-/* Writing runs of entries. */
+/* Writing runs of entries, and reading what is one. */
 #ifndef NVMMU_STORE_H
 #define NVMMU_STORE_H
 
@@ -16,6 +16,8 @@ struct nvmmu_stores {
     void (*ramp_pairs)(uint64_t *at, size_t n, uint64_t word, uint64_t step);
     /* All n values or-ed together. */
     uint64_t (*any)(const uint64_t *value, size_t n);
+    /* How many of n words, from the first on, are as ramp would write them. */
+    size_t (*ramp_length)(const uint64_t *at, size_t n, uint64_t word, uint64_t step);
 };
 
 /* The best of them for this machine. */

@@ -75,7 +75,28 @@ __attribute__((target(ISA))) static uint64_t NAMED(any)(const uint64_t *value, s
     return all;
 }
 
-static const struct nvmmu_stores NAMED(stores) = {NAMED(fill), NAMED(ramp), NAMED(list), NAMED(ramp_pairs), NAMED(any)};
+__attribute__((target(ISA))) static size_t NAMED(ramp_length)(const uint64_t *at, size_t n, uint64_t word,
+                                                              uint64_t step)
+{
+    NAMED(lanes) expected = NAMED(numbers) * step + word, differ = {0};
+    const NAMED(lanes) next = (NAMED(lanes)){0} + LANES * step;
+    size_t i = 0;
+
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        uint64_t any = 0;
+
+        for (unsigned k = 0; k < 4; k++, expected += next)
+            differ |= *(const NAMED(memory) *)&at[i + k * LANES] ^ expected;
+        for (unsigned k = 0; k < LANES; k++)
+            any |= differ[k];
+        if (any)
+            break;
+    }
+    return i + ramp_length_plain(at + i, n - i, word + i * step, step);
+}
+
+static const struct nvmmu_stores NAMED(stores) = {NAMED(fill), NAMED(ramp), NAMED(list), NAMED(ramp_pairs), NAMED(any),
+                                                  NAMED(ramp_length)};
 
 #undef ISA
 #undef LANES
