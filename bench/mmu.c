@@ -26,7 +26,7 @@
 #define WIDE __attribute__((noinline))
 #endif
 
-/* ---- memory of tables: stacks of free blocks, by size ---------------------------------------------------------- */
+/* ---- memory of tables: stacks of free blocks, by size ----------------------------------------------------------- */
 
 struct bank {
     char *memory;
@@ -90,7 +90,7 @@ WIDE static uint64_t load_words(const uint64_t *at, size_t n)
     return sum;
 }
 
-/* ---- rows: a page size of a format, and what is done with it ------------------------------------------------------ */
+/* ---- rows: a page size of a format, and what is done with it ---------------------------------------------------- */
 
 static const struct pages {
     const char *format, *name;
@@ -180,7 +180,7 @@ static void map_scattered(struct state *s, uint64_t size)
         abort();
 }
 
-/* ---- what is done: ns a page --------------------------------------------------------------------------------------- */
+/* ---- what is done: ns a page ------------------------------------------------------------------------------------ */
 
 typedef void change(struct state *, uint64_t size);
 
@@ -337,7 +337,7 @@ static double walk(struct state *s, change *how)
 static double walk_run(struct state *s) { return walk(s, map); }
 static double walk_scattered_run(struct state *s) { return walk(s, map_scattered); }
 
-/* ---- their limits, ns a page --------------------------------------------------------------------------------------- */
+/* ---- their limits, ns a page ------------------------------------------------------------------------------------ */
 
 static double store_limit(struct state *s)
 {
@@ -407,7 +407,7 @@ static const struct work {
 };
 enum { WORKS = sizeof works / sizeof *works };
 
-/* ---- running -------------------------------------------------------------------------------------------------------- */
+/* ---- running ---------------------------------------------------------------------------------------------------- */
 
 static void *memory(size_t size)
 {
@@ -475,7 +475,7 @@ int main(int argc, char **argv)
             ns[p][w][r] = works[w].run(&state[p]);
             limit[p][w][r] = works[w].limit(&state[p]);
         }
-    printf("page tables, %d rounds, medians: ns a page (or a look-up), beside plain loops over the same bytes\n", rounds);
+    printf("page tables, %d rounds, medians: ns a page or look-up, beside plain loops over the same bytes\n", rounds);
     for (unsigned i = 0; i < PAGES * WORKS; i++) {
         unsigned p = i / WORKS, w = i % WORKS;
         double ours = bench_median(ns[p][w], rounds), plain = bench_median(limit[p][w], rounds);

@@ -203,8 +203,8 @@ static struct nvmmu_field_set fields(const struct nvmmu_format *f, enum nvmmu_le
 
 #define READING \
     { \
-        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS, ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, .priv = PTE_PRIV, \
-        .aperture_low = PTE_APERTURE_LOW, .block_low = PTE_BLOCK_LOW, .block_mask = 7, \
+        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS, ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, \
+        .priv = PTE_PRIV, .aperture_low = PTE_APERTURE_LOW, .block_low = PTE_BLOCK_LOW, .block_mask = 7, \
     }
 
 static const struct nvmmu_translator translator = {
