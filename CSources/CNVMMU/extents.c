@@ -19,6 +19,8 @@ static size_t ramp_length(const uint64_t *entry, size_t n, uint64_t step, unsign
     uint64_t word = nvmmu__load(entry);
     size_t i = 1;
 
+    if (n < 2 || nvmmu__load(&entry[words]) != word + step)
+        return 1;
     if (words == 1)
         i = nvmmu__stores_choose()->ramp_length(entry, n, word, step);
     while (words == 2 && i < n && nvmmu__load(&entry[2 * i]) == word + i * step)
