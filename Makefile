@@ -46,9 +46,10 @@ fuzz:
 	$(MAKE) -s -j2 -f Tests/Fuzz/Makefile
 
 # Each workload; a limit loop (pointer chase, plain stores, an object's allocation) stands beside it.
-bench: build/bench/va build/bench/mmu
+bench: build/bench/va build/bench/mmu build/bench/engine
 	build/bench/va
 	build/bench/mmu
+	build/bench/engine
 	swift run -c release --package-path bench --scratch-path build/bench/swift sync </dev/null
 
 build/bench/%: bench/%.c bench/harness.h library
@@ -58,9 +59,9 @@ build/bench/%: bench/%.c bench/harness.h library
 clean:
 	rm -rf build .build
 
-# ---- the C library: CGPUVM and CNVMMU, without Swift ----------------------------------------------------
+# ---- the C library: CGPUVM, CNVMMU and CNVEngine, without Swift ----------------------------------------------------
 
-parts    := CGPUVMBase CGPUVM CNVMMU
+parts    := CGPUVMBase CGPUVM CNVMMU CNVEngine
 objects  := $(patsubst CSources/%.c,build/lib/%.o,$(wildcard $(parts:%=CSources/%/*.c)))
 headers  := $(wildcard $(parts:%=CSources/%/include/*/*.h))
 version  := $(shell sed -n 's/^\#define GPUVM_VERSION_[MP][A-Z]* //p' CSources/CGPUVMBase/include/gpuvm/base.h | paste -sd.)
@@ -90,7 +91,7 @@ build/lib/command: FORCE
 
 to     = $(DESTDIR)$(abspath $(PREFIX))
 install: library
-	install -d $(to)/include/gpuvm $(to)/include/nvmmu $(to)/lib/pkgconfig
+	install -d $(to)/include/gpuvm $(to)/include/nvmmu $(to)/include/nvengine $(to)/lib/pkgconfig
 	$(foreach h,$(headers),install -m 644 $(h) $(to)/include/$(notdir $(patsubst %/,%,$(dir $(h)))) &&) :
 	install -m 644 build/lib/libgpuvm.a $(to)/lib
 	install -m 755 build/lib/$(soname) $(to)/lib/libgpuvm.so.$(version)

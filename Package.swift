@@ -38,6 +38,7 @@ let package = Package(
         .library(name: "GPUVMTrace", targets: ["GPUVMTrace"]),
         .library(name: "CGPUVM", targets: ["CGPUVM"]),
         .library(name: "CNVMMU", targets: ["CNVMMU"]),
+        .library(name: "CNVEngine", targets: ["CNVEngine"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
@@ -52,6 +53,7 @@ let package = Package(
         c("CNouveauUAPI"),
         c("CGPUVM", ["CGPUVMBase"]),
         c("CNVMMU", ["CGPUVMBase"]),
+        c("CNVEngine", ["CGPUVMBase", "CNVMMU"]),
 
         // Swift on top.
         swift("KernelErrno", []),

@@ -1,0 +1,172 @@
+/*
+ * From GPU addresses to bytes. The only file that turns a walk's answer into a pointer.
+ *
+ * Invariant: a remembered page of this generation was mapped (or sparse), allowed and resolved after the last begin().
+ */
+#include "memory.h"
+
+#include <errno.h>
+
+_Static_assert(PAGES == 1u << 8, "the hash of a page has 8 bits");
+
+static const uint8_t zeros[PAGE];
+
+void nvengine__memory_begin(struct memory *m)
+{
+    m->generation++;
+}
+
+static int fault(struct memory *m, uint64_t va, unsigned type, bool write)
+{
+    m->fault.va = va;
+    m->fault.type = (uint8_t)type;
+    m->fault.access = write ? NVENGINE_WRITE : NVENGINE_READ;
+    return -EFAULT;
+}
+
+static void *resolve_window(const struct nvmmu_space *s, uint8_t aperture, uint64_t address, uint64_t *length)
+{
+    for (size_t i = 0; i < s->window_count; i++) {
+        const struct nvmmu_window *w = &s->windows[i];
+
+        if (w->aperture == aperture && address - w->base < w->size) {
+            *length = w->size - (address - w->base);
+            return (uint8_t *)w->cpu + (address - w->base);
+        }
+    }
+    return NULL;
+}
+
+/* Frames from `address` on, `want` bytes; *length becomes what there is of them. NULL: not one. */
+static uint8_t *resolve(const struct memory *m, uint8_t aperture, uint64_t address, uint64_t want, uint64_t *length)
+{
+    uint8_t *cpu;
+
+    *length = want;
+    cpu = m->is.resolve ? m->is.resolve(m->is.ctx, aperture, address, length)
+                        : resolve_window(&m->is.space, aperture, address, length);
+    if (!cpu || *length < PAGE)
+        return NULL;
+    if (*length > want)
+        *length = want;
+    return cpu;
+}
+
+static int check_page(struct memory *m, uint64_t va, bool priv, bool ro, bool write)
+{
+    if (priv)
+        return fault(m, va, NVENGINE_FAULT_PRIV, write);
+    return ro && write ? fault(m, va, NVENGINE_FAULT_RO, write) : 0;
+}
+
+uint8_t *nvengine__page(struct memory *m, uint64_t va, bool write)
+{
+    struct page *p = &m->page[write][(va >> 12) * 0x9e3779b97f4a7c15u >> 56];
+    struct nvmmu_translation t;
+    uint8_t *cpu = NULL;
+    uint64_t length;
+
+    nvmmu_translate(&m->is.space, va, &t);
+    switch (t.state) {
+    case NVMMU_UNMAPPED:
+        fault(m, va, t.fault, write);
+        return NULL;
+    case NVMMU_SPARSE:
+        cpu = write ? m->sink : (uint8_t *)zeros;
+        break;
+    case NVMMU_MAPPED:
+        if (check_page(m, va, t.priv, t.ro, write))
+            return NULL;
+        cpu = resolve(m, t.aperture, t.pa & ~(uint64_t)(PAGE - 1), PAGE, &length);
+        if (!cpu) {
+            fault(m, va, NVENGINE_FAULT_APERTURE, write);
+            return NULL;
+        }
+        break;
+    }
+    *p = (struct page){va >> 12, m->generation, cpu};
+    return cpu;
+}
+
+/* What is mapped in a row behind an extent. False: not one frame of it. */
+static bool resolve_extent(const struct memory *m, const struct nvmmu_extent *e, struct span *out)
+{
+    unsigned offset = e->va & (PAGE - 1);
+    uint64_t frames = (offset + e->size + PAGE - 1) & ~(uint64_t)(PAGE - 1), length;
+    uint8_t *cpu = resolve(m, e->page.aperture, e->pa - offset, frames, &length);
+
+    if (!cpu)
+        return false;
+    out->cpu = cpu + offset;
+    out->size = e->size < length - offset ? e->size : length - offset;
+    return true;
+}
+
+/* The rest of a page. */
+static int page_span(struct memory *m, uint64_t va, bool write, struct span *out)
+{
+    unsigned offset = va & (PAGE - 1);
+    uint8_t *cpu = nvengine__page(m, va, write);
+
+    if (!cpu)
+        return -EFAULT;
+    *out = (struct span){cpu + offset, PAGE - offset};
+    return 0;
+}
+
+/* More than a page has: what is mapped in a row, or the hole. The walk of a page finds the reason of a fault. */
+static int long_span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
+{
+    struct nvmmu_extents it;
+    struct nvmmu_extent e;
+
+    nvmmu_extents_init(&it, &m->is.space, va, want < SPAN_BYTES ? want : SPAN_BYTES);
+    if (!nvmmu_extents_next(&it, &e) || e.state == NVMMU_UNMAPPED)
+        return page_span(m, va, write, out);
+    if (e.state == NVMMU_SPARSE) {
+        *out = (struct span){NULL, e.size};
+        return 0;
+    }
+    if (check_page(m, va, e.page.priv, e.page.ro, write))
+        return -EFAULT;
+    return resolve_extent(m, &e, out) ? 0 : page_span(m, va, write, out);
+}
+
+int nvengine__span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
+{
+    unsigned offset = va & (PAGE - 1);
+
+    if (want > PAGE - offset)
+        return long_span(m, va, want, write, out);
+    out->cpu = nvengine__touch(m, va, (unsigned)want, write);
+    out->size = want;
+    return out->cpu ? 0 : -EFAULT;
+}
+
+int nvengine__read(struct memory *m, uint64_t va, void *to, uint64_t n)
+{
+    for (uint8_t *at = to; n;) {
+        unsigned left = PAGE - (va & (PAGE - 1)), k = n < left ? (unsigned)n : left;
+        const uint8_t *cpu = nvengine__touch(m, va, k, false);
+
+        if (!cpu)
+            return -EFAULT;
+        memcpy(at, cpu, k);
+        at += k, va += k, n -= k;
+    }
+    return 0;
+}
+
+int nvengine__write(struct memory *m, uint64_t va, const void *from, uint64_t n)
+{
+    for (const uint8_t *at = from; n;) {
+        unsigned left = PAGE - (va & (PAGE - 1)), k = n < left ? (unsigned)n : left;
+        uint8_t *cpu = nvengine__touch(m, va, k, true);
+
+        if (!cpu)
+            return -EFAULT;
+        memcpy(cpu, at, k);
+        at += k, va += k, n -= k;
+    }
+    return 0;
+}
