@@ -1,8 +1,8 @@
 /*
  * Copies in pieces, each of them whole before the next begins, so that a copy can stop after any piece. Three ways:
  *   linear  both sides are pitch: contiguous memory to contiguous memory, megabytes at a time
- *   tile    one side is block-linear: a GOB and eight parts of rows
- *   staged  everything else: a part of a line is read into a buffer, remapped, written
+ *   tile    a side is block-linear: a GOB of it, and eight parts of rows or another GOB
+ *   staged  elements change: a part of a line is read into a buffer, remapped, written
  *
  * Invariant: (p->line, p->x) is the first byte (staged: element) not copied; what a tile has below that line is done up
  * to x too.
@@ -100,23 +100,44 @@ static void rows_advance(struct rows *r)
         r->cpu[i] += NVENGINE_GOB_WIDTH;
 }
 
-/* A whole GOB in place. False: it does not lie in a page, or rows do not, or something faults. */
-static bool whole_gob(struct nvengine_channel *c, const struct transfer *t, const struct progress *p, struct rows *r)
+/* A whole GOB and rows, in place. False: it does not lie in a page, or rows do not, or something faults. */
+static bool gob_and_rows(struct memory *m, const struct transfer *t, const struct progress *p, struct rows *r)
 {
     bool write = t->destination.tiled;
     const struct surface *tiled = write ? &t->destination : &t->source, *pitch = write ? &t->source : &t->destination;
-    uint8_t *gob = nvengine__touch(&c->memory, surface_gob(tiled, p->x, p->line), NVENGINE_GOB_BYTES, write);
+    uint8_t *gob = nvengine__touch(m, surface_gob(tiled, p->x, p->line), NVENGINE_GOB_BYTES, write);
 
-    if (!gob || (r->left < NVENGINE_GOB_WIDTH && !rows_open(&c->memory, pitch, p->x, p->line, !write, r))) {
-        r->left = 0;
+    if (!gob || (r->left < NVENGINE_GOB_WIDTH && !rows_open(m, pitch, p->x, p->line, !write, r)))
         return false;
-    }
     if (write)
         nvengine_gob_write(gob, (const void *const *)r->cpu);
     else
         nvengine_gob_read(gob, (void *const *)r->cpu);
     rows_advance(r);
     return true;
+}
+
+/* A whole GOB as another one. False: their bytes lie differently; or as above. */
+static bool gob_as_gob(struct memory *m, const struct transfer *t, const struct progress *p)
+{
+    const struct surface *from = &t->source, *to = &t->destination;
+    uint8_t *source, *destination;
+
+    if ((from->x ^ to->x) & 63 || (from->y ^ to->y) & 7)
+        return false;
+    source = nvengine__touch(m, surface_gob(from, p->x, p->line), NVENGINE_GOB_BYTES, false);
+    destination = nvengine__touch(m, surface_gob(to, p->x, p->line), NVENGINE_GOB_BYTES, true);
+    if (!source || !destination)
+        return false;
+    memmove(destination, source, NVENGINE_GOB_BYTES);
+    return true;
+}
+
+static bool whole_gob(struct nvengine_channel *c, const struct transfer *t, const struct progress *p, struct rows *r)
+{
+    if (t->source.tiled && t->destination.tiled)
+        return gob_as_gob(&c->memory, t, p);
+    return gob_and_rows(&c->memory, t, p, r);
 }
 
 static int part_of_gob(struct nvengine_channel *c, const struct transfer *t, const struct progress *p, unsigned n,
@@ -144,10 +165,11 @@ static int tile(struct nvengine_channel *c, const struct transfer *t, struct pro
 
         height = lines < height ? (unsigned)lines : height;
         n = length < n ? (unsigned)length : n;
-        if (n < 64 || height < 8)
+        if (n < 64 || height < 8 || !whole_gob(c, t, p, &rows)) {
             rows.left = 0;
-        if ((n < 64 || height < 8 || !whole_gob(c, t, p, &rows)) && part_of_gob(c, t, p, n, height))
-            return -EFAULT;
+            if (part_of_gob(c, t, p, n, height))
+                return -EFAULT;
+        }
         advance(p, n, t->length, height);
         if (!p->x)
             rows.left = 0;
@@ -216,9 +238,6 @@ static int staged(struct nvengine_channel *c, const struct transfer *t, struct p
 
 /* ------------------------------------------------------------------------------------------------------------------- */
 
-/* Bytes as elements of one component. */
-static const struct nvengine_remap bytes = {.select = {0}, .size = 1, .from = 1, .to = 1};
-
 int nvengine__transfer(struct nvengine_channel *c, const struct transfer *t, struct progress *p)
 {
     struct transfer plain = *t;
@@ -229,10 +248,5 @@ int nvengine__transfer(struct nvengine_channel *c, const struct transfer *t, str
         return staged(c, t, p);
     if (t->remapped)
         plain.length *= (uint64_t)t->remap.size * t->remap.to;
-    if (!plain.source.tiled && !plain.destination.tiled)
-        return linear(c, &plain, p);
-    if (plain.source.tiled != plain.destination.tiled)
-        return tile(c, &plain, p);
-    plain.remap = bytes;
-    return staged(c, &plain, p);
+    return plain.source.tiled || plain.destination.tiled ? tile(c, &plain, p) : linear(c, &plain, p);
 }
