@@ -7,8 +7,6 @@
 
 #include <errno.h>
 
-_Static_assert(PAGES == 1u << 8, "the hash of a page has 8 bits");
-
 static const uint8_t zeros[PAGE];
 
 void nvengine__memory_begin(struct memory *m)
@@ -61,7 +59,7 @@ static int check_page(struct memory *m, uint64_t va, bool priv, bool ro, bool wr
 
 uint8_t *nvengine__page(struct memory *m, uint64_t va, bool write)
 {
-    struct page *p = &m->page[write][(va >> 12) * 0x9e3779b97f4a7c15u >> 56];
+    struct page *p = nvengine__slot(m, va, write);
     struct nvmmu_translation t;
     uint8_t *cpu = NULL;
     uint64_t length;
@@ -88,21 +86,21 @@ uint8_t *nvengine__page(struct memory *m, uint64_t va, bool write)
     return cpu;
 }
 
-/* What is mapped in a row behind an extent. False: not one frame of it. */
-static bool resolve_extent(const struct memory *m, const struct nvmmu_extent *e, struct span *out)
+/* `size` bytes of frames in a row, from physical address pa on. False: not one frame of them. */
+static bool resolve_span(const struct memory *m, uint8_t aperture, uint64_t pa, uint64_t size, struct span *out)
 {
-    unsigned offset = e->va & (PAGE - 1);
-    uint64_t frames = (offset + e->size + PAGE - 1) & ~(uint64_t)(PAGE - 1), length;
-    uint8_t *cpu = resolve(m, e->page.aperture, e->pa - offset, frames, &length);
+    unsigned offset = pa & (PAGE - 1);
+    uint64_t frames = (offset + size + PAGE - 1) & ~(uint64_t)(PAGE - 1), length;
+    uint8_t *cpu = resolve(m, aperture, pa - offset, frames, &length);
 
     if (!cpu)
         return false;
     out->cpu = cpu + offset;
-    out->size = e->size < length - offset ? e->size : length - offset;
+    out->size = size < length - offset ? size : length - offset;
     return true;
 }
 
-/* The rest of a page. */
+/* The rest of a 4 KiB page; finds the reason of a fault. */
 static int page_span(struct memory *m, uint64_t va, bool write, struct span *out)
 {
     unsigned offset = va & (PAGE - 1);
@@ -114,13 +112,22 @@ static int page_span(struct memory *m, uint64_t va, bool write, struct span *out
     return 0;
 }
 
-/* More than a page has: what is mapped in a row, or the hole. The walk of a page finds the reason of a fault. */
-static int long_span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
+/* The page behind lies elsewhere: not worth to look for a row of pages. */
+static bool is_apart(const struct memory *m, uint64_t va, const struct nvmmu_translation *t)
+{
+    struct nvmmu_translation next;
+
+    nvmmu_translate(&m->is.space, va + t->limit, &next);
+    return next.state != NVMMU_MAPPED || next.pa != t->pa + t->limit;
+}
+
+/* What is mapped in a row, or the hole. */
+static int run_span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
 {
     struct nvmmu_extents it;
     struct nvmmu_extent e;
 
-    nvmmu_extents_init(&it, &m->is.space, va, want < SPAN_BYTES ? want : SPAN_BYTES);
+    nvmmu_extents_init(&it, &m->is.space, va, want);
     if (!nvmmu_extents_next(&it, &e) || e.state == NVMMU_UNMAPPED)
         return page_span(m, va, write, out);
     if (e.state == NVMMU_SPARSE) {
@@ -129,7 +136,20 @@ static int long_span(struct memory *m, uint64_t va, uint64_t want, bool write, s
     }
     if (check_page(m, va, e.page.priv, e.page.ro, write))
         return -EFAULT;
-    return resolve_extent(m, &e, out) ? 0 : page_span(m, va, write, out);
+    return resolve_span(m, e.page.aperture, e.pa, e.size, out) ? 0 : page_span(m, va, write, out);
+}
+
+/* More than a 4 KiB page has. */
+static int long_span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
+{
+    struct nvmmu_translation t;
+
+    nvmmu_translate(&m->is.space, va, &t);
+    if (t.state != NVMMU_MAPPED || (t.limit < want && !is_apart(m, va, &t)))
+        return run_span(m, va, want < SPAN_BYTES ? want : SPAN_BYTES, write, out);
+    if (check_page(m, va, t.priv, t.ro, write))
+        return -EFAULT;
+    return resolve_span(m, t.aperture, t.pa, t.limit < want ? t.limit : want, out) ? 0 : page_span(m, va, write, out);
 }
 
 int nvengine__span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)

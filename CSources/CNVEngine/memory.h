@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define PAGE       4096u
-#define PAGES      256u /* remembered for each direction */
+#define PAGES_BITS 8 /* log2 of the pages remembered for each direction */
 #define SPAN_BYTES (2ull << 20) /* most of a span, so that looking ahead is never for nothing */
 
 struct page {
@@ -21,7 +21,7 @@ struct page {
 struct memory {
     struct nvengine_memory is;
     uint64_t generation; /* pages of others are forgotten */
-    struct page page[2][PAGES]; /* by enum nvengine_access: to read, to write */
+    struct page page[2][1 << PAGES_BITS]; /* by enum nvengine_access: to read, to write */
     struct {
         uint64_t va;
         uint8_t type;
@@ -42,10 +42,16 @@ void nvengine__memory_begin(struct memory *m);
 /* The page with va, whatever it takes; sparse ones read as zeros and are written to the sink. NULL: fault. */
 uint8_t *nvengine__page(struct memory *m, uint64_t va, bool write);
 
+/* Where a page is remembered. */
+static inline struct page *nvengine__slot(struct memory *m, uint64_t va, bool write)
+{
+    return &m->page[write][(va >> 12) * 0x9e3779b97f4a7c15u >> (64 - PAGES_BITS)];
+}
+
 /* n bytes that lie in a page. NULL: they cross its end, or fault; read and write tell which. */
 static inline uint8_t *nvengine__touch(struct memory *m, uint64_t va, unsigned n, bool write)
 {
-    const struct page *p = &m->page[write][(va >> 12) * 0x9e3779b97f4a7c15u >> 56];
+    const struct page *p = nvengine__slot(m, va, write);
     unsigned offset = va & (PAGE - 1);
     uint8_t *cpu;
 
