@@ -159,8 +159,6 @@ static int advance(struct nvengine_channel *c)
     const struct segment *s = &c->ring[c->first];
     uint32_t word;
 
-    if (!c->pending)
-        return NVENGINE_IDLE;
     if (c->offset == s->bytes)
         return finish_segment(c);
     if (!c->window_bytes && open_window(c, s))

@@ -100,18 +100,6 @@ static bool resolve_span(const struct memory *m, uint8_t aperture, uint64_t pa, 
     return true;
 }
 
-/* The rest of a 4 KiB page; finds the reason of a fault. */
-static int page_span(struct memory *m, uint64_t va, bool write, struct span *out)
-{
-    unsigned offset = va & (PAGE - 1);
-    uint8_t *cpu = nvengine__page(m, va, write);
-
-    if (!cpu)
-        return -EFAULT;
-    *out = (struct span){cpu + offset, PAGE - offset};
-    return 0;
-}
-
 /* The page behind lies elsewhere: not worth to look for a row of pages. */
 static bool is_apart(const struct memory *m, uint64_t va, const struct nvmmu_translation *t)
 {
@@ -121,22 +109,21 @@ static bool is_apart(const struct memory *m, uint64_t va, const struct nvmmu_tra
     return next.state != NVMMU_MAPPED || next.pa != t->pa + t->limit;
 }
 
-/* What is mapped in a row, or the hole. */
+/* What is mapped in a row, or the hole. A fault only if it has been unmapped since. */
 static int run_span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
 {
     struct nvmmu_extents it;
     struct nvmmu_extent e;
 
-    nvmmu_extents_init(&it, &m->is.space, va, want);
+    nvmmu_extents_init(&it, &m->is.space, va, want < SPAN_BYTES ? want : SPAN_BYTES);
     if (!nvmmu_extents_next(&it, &e) || e.state == NVMMU_UNMAPPED)
-        return page_span(m, va, write, out);
-    if (e.state == NVMMU_SPARSE) {
-        *out = (struct span){NULL, e.size};
+        return fault(m, va, NVMMU_FAULT_PTE, write);
+    *out = (struct span){NULL, e.size};
+    if (e.state == NVMMU_SPARSE)
         return 0;
-    }
     if (check_page(m, va, e.page.priv, e.page.ro, write))
         return -EFAULT;
-    return resolve_span(m, e.page.aperture, e.pa, e.size, out) ? 0 : page_span(m, va, write, out);
+    return resolve_span(m, e.page.aperture, e.pa, e.size, out) ? 0 : fault(m, va, NVENGINE_FAULT_APERTURE, write);
 }
 
 /* More than a 4 KiB page has. */
@@ -145,11 +132,15 @@ static int long_span(struct memory *m, uint64_t va, uint64_t want, bool write, s
     struct nvmmu_translation t;
 
     nvmmu_translate(&m->is.space, va, &t);
-    if (t.state != NVMMU_MAPPED || (t.limit < want && !is_apart(m, va, &t)))
-        return run_span(m, va, want < SPAN_BYTES ? want : SPAN_BYTES, write, out);
+    if (t.state == NVMMU_UNMAPPED)
+        return fault(m, va, t.fault, write);
+    if (t.state == NVMMU_SPARSE || (t.limit < want && !is_apart(m, va, &t)))
+        return run_span(m, va, want, write, out);
     if (check_page(m, va, t.priv, t.ro, write))
         return -EFAULT;
-    return resolve_span(m, t.aperture, t.pa, t.limit < want ? t.limit : want, out) ? 0 : page_span(m, va, write, out);
+    return resolve_span(m, t.aperture, t.pa, t.limit < want ? t.limit : want, out)
+               ? 0
+               : fault(m, va, NVENGINE_FAULT_APERTURE, write);
 }
 
 int nvengine__span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)

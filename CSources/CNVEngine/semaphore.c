@@ -56,10 +56,8 @@ static uint64_t reduced(const struct release *r, uint64_t v)
         return v + p;
     case REDUCE_INC:
         return v >= p ? 0 : v + 1;
-    case REDUCE_DEC:
+    default: /* REDUCE_DEC */
         return v == 0 || v > p ? p : v - 1;
-    default:
-        return p;
     }
 }
 

@@ -90,22 +90,30 @@ static void roles(void)
     method(m, INLINE, 0x1b4, 1);
     require_fault(NVENGINE_DESTINATION, NVENGINE_WRITE, NVMMU_FAULT_PDE, NONE, 0xa140, 0x1b4);
     revive();
+    address(m, INLINE, 0x188, GOOD);
+    address(m, INLINE, 0x1dc, NONE);
+    method(m, INLINE, 0x180, 4);
+    method(m, INLINE, 0x184, 1);
+    method(m, INLINE, 0x1b0, 1 | 2 << 4);
+    method(m, INLINE, 0x1b4, 1);
+    require_fault(NVENGINE_SEMAPHORE, NVENGINE_WRITE, NVMMU_FAULT_PDE, NONE + 8, 0xa140, 0x1b4);
+    revive();
     REQUIRE(!nvengine_channel_push(m->channel, NONE + 16, 64, 0), "push");
     require_fault(NVENGINE_FETCH, NVENGINE_READ, NVMMU_FAULT_PDE, NONE + 16, 0xc46f, 0);
     REQUIRE(nvengine_channel_fault(m->channel)->push == NONE + 16, "the word that is not there");
     revive();
 }
 
-/* Block-linear and remapped, on either side. */
+/* Block-linear and remapped, on either side: not mapped, or not to be written. */
 static void roles_of_tiles(void)
 {
-    for (unsigned to = 0; to < 2; to++)
+    for (unsigned to = 0; to < 3; to++)
         for (unsigned tiled = 0; tiled < 4; tiled++)
             for (unsigned remap = 0; remap < 3; remap++) {
                 static const uint32_t components[] = {0, 0x6660, 0x3210};
 
                 address(m, COPY, 0x400, to ? GOOD : NONE);
-                address(m, COPY, 0x408, to ? NONE : GOOD);
+                address(m, COPY, 0x408, to == 2 ? RO : to ? NONE : GOOD);
                 for (uint32_t at = 0x70c; at <= 0x728; at += 0x1c) {
                     method(m, COPY, at, 1 << 12);
                     method(m, COPY, at + 4, 64);
@@ -118,7 +126,8 @@ static void roles_of_tiles(void)
                 method(m, COPY, 0x41c, 8);
                 method(m, COPY, 0x300, 0x202 | tiled << 7 | (remap ? 1 << 10 : 0));
                 require_fault(to ? NVENGINE_DESTINATION : NVENGINE_SOURCE, to ? NVENGINE_WRITE : NVENGINE_READ,
-                              NVMMU_FAULT_PDE, NONE, 0xc5b5, 0x300);
+                              to == 2 ? (unsigned)NVENGINE_FAULT_RO : NVMMU_FAULT_PDE, to == 2 ? RO : NONE, 0xc5b5,
+                              0x300);
                 revive();
             }
 }
@@ -177,9 +186,13 @@ static void attributes(void)
     copy(GOOD + PAGE, GOOD, 2 * PAGE);
     require_fault(NVENGINE_SOURCE, NVENGINE_READ, NVENGINE_FAULT_APERTURE, GOOD + 2 * PAGE, 0xc5b5, 0x300);
     revive();
-    copy(GOOD + 2 * PAGE, GOOD, 8);
-    require_fault(NVENGINE_SOURCE, NVENGINE_READ, NVENGINE_FAULT_APERTURE, GOOD + 2 * PAGE, 0xc5b5, 0x300);
-    revive();
+    for (unsigned pages = 1; pages < 3; pages++) {
+        copy(GOOD + 2 * PAGE, GOOD, pages * PAGE);
+        require_fault(NVENGINE_SOURCE, NVENGINE_READ, NVENGINE_FAULT_APERTURE, GOOD + 2 * PAGE, 0xc5b5, 0x300);
+        revive();
+    }
+    copy(GOOD + 3 * PAGE + 4, GOOD + 3 * PAGE, 4);
+    run_to_idle(m); /* the one behind is there */
     m->missing = 0;
 }
 
@@ -298,7 +311,14 @@ static void windows(void)
     method(m, COPY, 0x300, 16);
     run_to_idle(m);
     REQUIRE(!memcmp(good, good + PAGE, PAGE) && !good[2 * PAGE + 8], "copied, and without a clock it is 0 o'clock");
-    window[1].size = (uint64_t)(good - m->memory) + PAGE / 2;
+    window[1].size = (uint64_t)(good - m->memory); /* the frames that follow are not there */
+    copy(GOOD, GOOD, 4);
+    require_fault(NVENGINE_SOURCE, NVENGINE_READ, NVENGINE_FAULT_APERTURE, GOOD, 0xc5b5, 0x300);
+    nvengine_channel_resume(m->channel);
+    window[1].size += PAGE;
+    REQUIRE(nvengine_channel_run(m->channel) == NVENGINE_IDLE, "now they are");
+    m->words = m->begun = 0;
+    window[1].size -= PAGE / 2;
     copy(GOOD, GOOD, 4);
     require_fault(NVENGINE_SOURCE, NVENGINE_READ, NVENGINE_FAULT_APERTURE, GOOD, 0xc5b5, 0x300);
 }

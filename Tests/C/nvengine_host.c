@@ -329,6 +329,7 @@ static void ring(void)
         REQUIRE(nvengine_channel_step(machine->channel) == NVENGINE_READY, "one push a step");
         REQUIRE(nvengine_channel_pending(machine->channel) == 2, "two are left");
         REQUIRE(nvengine_channel_run(machine->channel) == NVENGINE_IDLE, "idle");
+        REQUIRE(nvengine_channel_step(machine->channel) == NVENGINE_IDLE, "and stays so");
     }
     REQUIRE(nvengine_channel_statistics(machine->channel).pushes == 15, "pushes");
     REQUIRE(nvengine_channel_push(machine->channel, PUSH_VA + 2, 4, 0) == -EINVAL, "address");
