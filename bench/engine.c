@@ -33,7 +33,7 @@ struct state {
     char *from, *to;
 };
 
-/* ---- the GPU ----------------------------------------------------------------------------------------------------- */
+/* ---- the GPU --------------------------------------------------------------------------------------------------- */
 
 static int alloc_table(void *ctx, size_t size, size_t align, struct nvmmu_table_mem *out)
 {
@@ -134,7 +134,7 @@ static double run(struct state *s)
     return t;
 }
 
-/* ---- workloads, all of TOTAL bytes -------------------------------------------------------------------------------- */
+/* ---- workloads, all of TOTAL bytes ----------------------------------------------------------------------------- */
 
 #define TOTAL DATA
 

@@ -19,7 +19,7 @@ enum {
     HOST_END = 0x100,
 };
 
-/* ---- faults ------------------------------------------------------------------------------------------------------ */
+/* ---- faults ---------------------------------------------------------------------------------------------------- */
 
 static uint64_t word_address(const struct nvengine_channel *c)
 {
@@ -54,7 +54,7 @@ int nvengine__fail_access(struct nvengine_channel *c, enum nvengine_role role)
     return -EFAULT;
 }
 
-/* ---- methods ------------------------------------------------------------------------------------------------------ */
+/* ---- methods --------------------------------------------------------------------------------------------------- */
 
 static struct counter *counter_of(struct nvengine_channel *c, uint16_t class_id)
 {
@@ -118,7 +118,7 @@ static int perform(struct nvengine_channel *c)
     return outcome == YIELDED || c->budget <= 0 ? NVENGINE_READY : CONTINUE;
 }
 
-/* ---- pushes ------------------------------------------------------------------------------------------------------- */
+/* ---- pushes ---------------------------------------------------------------------------------------------------- */
 
 static int finish_segment(struct nvengine_channel *c)
 {
@@ -211,6 +211,7 @@ int nvengine_channel_step(struct nvengine_channel *c)
     do
         state = c->has_method ? perform(c) : advance(c);
     while (state == CONTINUE);
+    c->is_blocked = state == NVENGINE_BLOCKED;
     if (m->leave)
         m->leave(m->ctx);
     return state;
@@ -233,7 +234,7 @@ void nvengine_channel_resume(struct nvengine_channel *c)
     c->fault.error = NVENGINE_ERROR_NONE;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------------------------ */
 
 static bool is_offered(const struct nvengine_config *config, uint16_t class_id)
 {

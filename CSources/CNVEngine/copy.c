@@ -142,7 +142,7 @@ static int launch_dma(struct nvengine_channel *c, struct subchannel *s, uint32_t
     return DONE;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------------------------- */
 
 static int wide_origin(struct subchannel *s, uint32_t address, uint32_t data)
 {

@@ -85,6 +85,7 @@ struct nvengine_channel {
     struct nvengine_decoder decoder;
     struct nvengine_method method;
     bool has_method; /* it is to be carried out (again) */
+    bool is_blocked; /* the last step ended with an acquire that does not match */
     int64_t budget;  /* what this step may still do */
 
     struct counter *counters; /* [0]: of no class */

@@ -61,6 +61,11 @@ uint16_t nvengine_channel_bound(const struct nvengine_channel *c, unsigned subch
     return c->subchannel[subchannel % NVENGINE_SUBCHANNELS].class_id;
 }
 
+const struct nvengine_method *nvengine_channel_waiting(const struct nvengine_channel *c)
+{
+    return c->is_blocked ? &c->method : NULL;
+}
+
 int nvengine_channel_swallowed(const struct nvengine_channel *c,
                                int (*visit)(void *ctx, uint16_t class_id, uint32_t address, uint64_t count), void *ctx)
 {

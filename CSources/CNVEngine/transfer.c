@@ -43,7 +43,7 @@ static void advance(struct progress *p, uint64_t n, uint64_t length, uint64_t li
     }
 }
 
-/* ---- linear ------------------------------------------------------------------------------------------------------- */
+/* ---- linear ---------------------------------------------------------------------------------------------------- */
 
 static int linear(struct nvengine_channel *c, const struct transfer *t, struct progress *p)
 {
@@ -70,7 +70,7 @@ static int linear(struct nvengine_channel *c, const struct transfer *t, struct p
     return DONE;
 }
 
-/* ---- tile --------------------------------------------------------------------------------------------------------- */
+/* ---- tile ------------------------------------------------------------------------------------------------------ */
 
 /* Eight parts of rows, walked from left to right. */
 struct rows {
@@ -179,7 +179,7 @@ static int tile(struct nvengine_channel *c, const struct transfer *t, struct pro
     return DONE;
 }
 
-/* ---- staged ------------------------------------------------------------------------------------------------------- */
+/* ---- staged ---------------------------------------------------------------------------------------------------- */
 
 struct stage {
     _Alignas(16) uint8_t from[STAGE], to[STAGE];
@@ -236,7 +236,7 @@ static int staged(struct nvengine_channel *c, const struct transfer *t, struct p
     return DONE;
 }
 
-/* ------------------------------------------------------------------------------------------------------------------- */
+/* ---------------------------------------------------------------------------------------------------------------- */
 
 int nvengine__transfer(struct nvengine_channel *c, const struct transfer *t, struct progress *p)
 {

@@ -1,7 +1,8 @@
 /*
  * A program of somebody who installed libgpuvm: each part of the library through the installed headers. Maps a
  * buffer of two 64 KiB pages, asks for the splits that unmapping its first page makes, reads back through the page
- * tables where an address lies, and lets a channel's copy engine move bytes from one page to the other. tools/test-install compiles it against the shared and the static library.
+ * tables where an address lies, and lets a channel's copy engine move bytes from one page to the other.
+ * tools/test-install compiles it against the shared and the static library.
  */
 #include <gpuvm/gpuvm.h>
 #include <nvengine/channel.h>
@@ -66,9 +67,10 @@ static void engine(const struct nvmmu_space *space)
     static const uint16_t copy = 0xc5b5;
     const uint64_t from = va + 0x100, to = va + PAGE;
     const unsigned push[] = {
-        0x20000000 | 4 << 16 | 4 << 13 | 0x400 >> 2, (unsigned)(from >> 32), (unsigned)from, (unsigned)(to >> 32), (unsigned)to,
-        0x80000000 | 5 << 16 | 4 << 13 | 0x418 >> 2,          /* line length */
-        0x80000000 | 0x182 << 16 | 4 << 13 | 0x300 >> 2,      /* launch */
+        0x20000000 | 4 << 16 | 4 << 13 | 0x400 >> 2, /* offsets in and out */
+        (unsigned)(from >> 32), (unsigned)from, (unsigned)(to >> 32), (unsigned)to,
+        0x80000000 | 5 << 16 | 4 << 13 | 0x418 >> 2, /* line length */
+        0x80000000 | 0x182 << 16 | 4 << 13 | 0x300 >> 2, /* launch: one line, both sides pitch */
     };
     struct nvengine_config config = {
         .size = sizeof config, .memory = { .space = *space }, .host_class = 0xc46f,

@@ -44,7 +44,7 @@ static void revive(void)
     machine->words = machine->begun = 0;
 }
 
-/* ---- Fermi's set -------------------------------------------------------------------------------------------------- */
+/* ---- Fermi's set ----------------------------------------------------------------------------------------------- */
 
 static void old(uint64_t va, uint32_t payload, uint32_t d)
 {
@@ -54,7 +54,7 @@ static void old(uint64_t va, uint32_t payload, uint32_t d)
     host(0x1c, d);
 }
 
-/* ---- Volta's ------------------------------------------------------------------------------------------------------ */
+/* ---- Volta's --------------------------------------------------------------------------------------------------- */
 
 static void sem(uint64_t va, uint64_t payload, uint32_t execute)
 {
@@ -69,18 +69,22 @@ static void sem(uint64_t va, uint64_t payload, uint32_t execute)
 static void require_acquire(const char *what, uint64_t bad, uint64_t good)
 {
     static uint32_t mark;
+    const struct nvengine_method *waiting;
     uint64_t before;
 
     store(bad);
     marker(++mark);
     REQUIRE(run(machine) == NVENGINE_BLOCKED, "%s: 0x%" PRIx64 " matches", what, bad);
     before = nvengine_channel_statistics(machine->channel).words;
+    waiting = nvengine_channel_waiting(machine->channel);
+    REQUIRE(waiting && (waiting->address == 0x1c || waiting->address == 0x6c), "%s: waits for it", what);
     REQUIRE(nvengine_channel_run(machine->channel) == NVENGINE_BLOCKED && marked() != mark, "%s: still blocked", what);
     REQUIRE(nvengine_channel_statistics(machine->channel).words == before, "%s: goes on while blocked", what);
     REQUIRE(nvengine_channel_pending(machine->channel) == 1, "%s: the push is not done", what);
     store(good);
     REQUIRE(nvengine_channel_run(machine->channel) == NVENGINE_IDLE && marked() == mark, "%s: 0x%" PRIx64
             " does not match", what, good);
+    REQUIRE(!nvengine_channel_waiting(machine->channel), "%s: waits no more", what);
     machine->words = machine->begun = 0;
 }
 
@@ -324,7 +328,8 @@ static void ring(void)
     REQUIRE(!nvengine_channel_create(&config, &machine->channel), "create");
     for (unsigned round = 0; round < 5; round++) {
         for (unsigned i = 0; i < 3; i++)
-            REQUIRE(!nvengine_channel_push(machine->channel, PUSH_VA, i == 1 ? 0 : 4, NVENGINE_PUSH_NO_PREFETCH), "push");
+            REQUIRE(!nvengine_channel_push(machine->channel, PUSH_VA, i == 1 ? 0 : 4, NVENGINE_PUSH_NO_PREFETCH),
+                    "push");
         REQUIRE(nvengine_channel_push(machine->channel, PUSH_VA, 4, 0) == -ENOSPC, "full");
         REQUIRE(nvengine_channel_step(machine->channel) == NVENGINE_READY, "one push a step");
         REQUIRE(nvengine_channel_pending(machine->channel) == 2, "two are left");

@@ -88,11 +88,12 @@ static void require_remap(const struct nvengine_remap *r, uint64_t *rng)
 {
     uint8_t from[16 * 16], to[16 * 16], old[16 * 16];
     bool reads = false, keeps = false, writes = false;
+    unsigned bytes = 16u * r->to * r->size;
 
     for (unsigned i = 0; i < sizeof(from); i++)
         from[i] = (uint8_t)rnd(rng), to[i] = old[i] = (uint8_t)rnd(rng);
     nvengine_remap_apply(r, from, to, 16);
-    for (unsigned i = 0; i < 16u * r->to * r->size; i++) {
+    for (unsigned i = 0; i < bytes; i++) {
         unsigned element = i / (r->to * r->size), component = i / r->size % r->to, b = i % r->size;
         unsigned select = r->select[component];
         uint8_t expected = old[i];
@@ -104,11 +105,11 @@ static void require_remap(const struct nvengine_remap *r, uint64_t *rng)
         REQUIRE(to[i] == expected, "byte %u: %02x, not %02x", i, to[i], expected);
         reads |= select < r->from, keeps |= select == 6, writes |= select != 6;
     }
-    REQUIRE(!memcmp(to + 16 * r->to * r->size, old + 16 * r->to * r->size, sizeof(to) - 16u * r->to * r->size), "after");
+    REQUIRE(!memcmp(to + bytes, old + bytes, sizeof(to) - bytes), "after");
     REQUIRE(nvengine_remap_reads(r) == reads && nvengine_remap_keeps(r) == keeps &&
                 nvengine_remap_writes(r) == writes, "what it does");
     if (nvengine_remap_is_copy(r))
-        REQUIRE(!memcmp(from, to, 16u * r->to * r->size), "a copy is one");
+        REQUIRE(!memcmp(from, to, bytes), "a copy is one");
 }
 
 static void remaps(uint64_t *rng)

@@ -141,7 +141,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct {
         const char *format;
         uint16_t copy, host;
-    } gpus[] = {{"gm200", 0xb0b5, 0xb06f}, {"gp100", 0xc0b5, 0xc06f}, {"tu102", 0xc5b5, 0xc46f}, {"ga100", 0xc7b5, 0xc56f}};
+    } gpus[] = {
+        {"gm200", 0xb0b5, 0xb06f},
+        {"gp100", 0xc0b5, 0xc06f},
+        {"tu102", 0xc5b5, 0xc46f},
+        {"ga100", 0xc7b5, 0xc56f},
+    };
     struct input in = {data, size};
     unsigned gpu = choose(&in, 4);
     struct nvmmu_vmm *vmm;

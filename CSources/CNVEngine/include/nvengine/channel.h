@@ -30,9 +30,9 @@ struct nvengine_memory {
     struct nvmmu_space space; /* page tables; its windows must outlive the channel */
     void *ctx;                /* of the hooks below */
     /*
-     * The frames from `address` (a multiple of 4 KiB) of an aperture on: a pointer to them, and in *length how many
-     * bytes lie in a row there, at most those it holds on entry are used. The pointer is a multiple of 16. NULL, or less
-     * than 4096: not there, an access faults. NULL hook: the space's windows are all there is.
+     * The frames from `address` (a multiple of 4 KiB) of an aperture (enum nvmmu_aperture) on: a pointer to them, a
+     * multiple of 16, and in *length how many bytes lie in a row there. On entry *length is how many are of use. NULL,
+     * or less than 4096: not there, the access faults. NULL hook: the space's windows are all there is.
      */
     void *(*resolve)(void *ctx, uint8_t aperture, uint64_t address, uint64_t *length);
     /*
@@ -166,6 +166,10 @@ size_t nvengine_channel_pending(const struct nvengine_channel *c);
 uint32_t nvengine_channel_register(const struct nvengine_channel *c, unsigned subchannel, uint32_t address);
 /* The class a subchannel has; 0: none. */
 uint16_t nvengine_channel_bound(const struct nvengine_channel *c, unsigned subchannel);
+
+/* The acquire for which the channel was blocked when it last stopped: host or 3D, its registers say for what. NULL:
+ * none. Holds until the next step. */
+const struct nvengine_method *nvengine_channel_waiting(const struct nvengine_channel *c);
 
 /* What was swallowed, by class and method: calls `visit` for each pair seen; a non-zero result ends it and is
  * returned. Class 0 stands for the host (below 0x100) and for subchannels without a class that is offered. */
