@@ -229,8 +229,13 @@ int nvengine_channel_run(struct nvengine_channel *c)
 
 void nvengine_channel_resume(struct nvengine_channel *c)
 {
-    if (c->fault.error && c->fault.error != NVENGINE_ERROR_MMU)
+    struct subchannel *s = &c->subchannel[c->method.subchannel];
+
+    if (c->fault.error && c->fault.error != NVENGINE_ERROR_MMU) {
         c->has_method = false;
+        s->copy.progress = (struct progress){0};
+        s->inlined = (struct inline_state){0};
+    }
     c->fault.error = NVENGINE_ERROR_NONE;
 }
 

@@ -75,6 +75,8 @@ static int semaphore(struct nvengine_channel *c, uint32_t data)
     case 2:
         return semaphore_release(c, data, REDUCE_NONE);
     case 16:
+        if (data >> 27 & 8)
+            return nvengine__fail(c, NVENGINE_ERROR_SEMAPHORE);
         return semaphore_release(c, data, (enum reduction)(data >> 27 & 7));
     case 1: case 4: case 8:
         break;

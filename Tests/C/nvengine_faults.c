@@ -246,6 +246,24 @@ static void resumed(void)
     m->words = m->begun = 0;
 }
 
+/* A launch that is refused at its semaphore, when its data is copied, leaves nothing to the next. */
+static void skipped(void)
+{
+    memset(good, 0, 4 * PAGE);
+    copy(GOOD, GOOD + PAGE, 4);
+    address(m, COPY, 0x240, GOOD + 2);
+    method(m, COPY, 0x300, 0x182 | 1 << 3 | 1 << 19 | 5 << 14);
+    run_to_fault(m, NVENGINE_ERROR_SEMAPHORE);
+    nvengine_channel_resume(m->channel);
+    REQUIRE(nvengine_channel_run(m->channel) == NVENGINE_IDLE, "idle");
+    m->words = m->begun = 0;
+    good[0] = 7;
+    copy(GOOD, GOOD + PAGE, 4);
+    run_to_idle(m);
+    REQUIRE(good[PAGE] == 7, "copied");
+    nvengine_channel_resume(m->channel); /* no fault: nothing */
+}
+
 static void another_lives(void)
 {
     struct nvengine_config config = machine_config(m, 0xc5b5);
@@ -344,6 +362,7 @@ int main(void)
     attributes();
     holes();
     resumed();
+    skipped();
     another_lives();
     corrupt(&rng);
     windows();

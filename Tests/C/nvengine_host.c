@@ -214,6 +214,9 @@ static void refused(void)
     old(SEM_VA + 8, 1, 2);
     run_to_fault(machine, NVENGINE_ERROR_SEMAPHORE);
     revive();
+    old(SEM_VA, 1, 16u | 8u << 27);
+    run_to_fault(machine, NVENGINE_ERROR_SEMAPHORE);
+    revive();
     old(SEM_VA, 1, 0);
     run_to_fault(machine, NVENGINE_ERROR_SEMAPHORE);
     revive();
