@@ -64,7 +64,7 @@ static struct counter *counter_of(struct nvengine_channel *c, uint16_t class_id)
     return NULL;
 }
 
-/* A class that is not offered has no engine. */
+/* A class that is not offered has no engine. Registers stay. */
 static void bind(struct nvengine_channel *c, struct subchannel *s, uint16_t class_id)
 {
     struct counter *counter = counter_of(c, class_id);
@@ -72,8 +72,6 @@ static void bind(struct nvengine_channel *c, struct subchannel *s, uint16_t clas
     s->class_id = class_id;
     s->engine = counter ? nvengine__engine(class_id) : NULL;
     s->counter = counter ? counter : &c->counters[0];
-    s->copy = (struct copy_state){0};
-    s->inlined = (struct inline_state){0};
 }
 
 static int dispatch(struct nvengine_channel *c, const struct nvengine_method *m)
@@ -229,12 +227,9 @@ int nvengine_channel_run(struct nvengine_channel *c)
 
 void nvengine_channel_resume(struct nvengine_channel *c)
 {
-    struct subchannel *s = &c->subchannel[c->method.subchannel];
-
     if (c->fault.error && c->fault.error != NVENGINE_ERROR_MMU) {
         c->has_method = false;
-        s->copy.progress = (struct progress){0};
-        s->inlined = (struct inline_state){0};
+        c->subchannel[c->method.subchannel].copy.progress = (struct progress){0};
     }
     c->fault.error = NVENGINE_ERROR_NONE;
 }

@@ -129,15 +129,13 @@ static int copy_semaphore(struct nvengine_channel *c, const struct subchannel *s
 
 static int launch_dma(struct nvengine_channel *c, struct subchannel *s, uint32_t launch)
 {
-    struct progress *p = &s->copy.progress;
-    int outcome = p->copied ? DONE : copy_data(c, s, launch);
+    int outcome = copy_data(c, s, launch);
 
+    if (outcome == DONE)
+        outcome = copy_semaphore(c, s, launch);
     if (outcome != DONE)
         return outcome;
-    p->copied = true;
-    if (copy_semaphore(c, s, launch))
-        return -EFAULT;
-    *p = (struct progress){0};
+    s->copy.progress = (struct progress){0};
     c->statistics.launches++;
     return DONE;
 }

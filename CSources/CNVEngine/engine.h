@@ -39,10 +39,9 @@ struct counter {
     uint64_t count[METHODS];
 };
 
-/* How far a copy is. */
+/* How far a launched copy is; 0 between launches. */
 struct progress {
     uint64_t line, x;
-    bool copied; /* only the semaphore is left */
 };
 
 struct copy_state {

@@ -35,7 +35,7 @@ static void *resolve_window(const struct nvmmu_space *s, uint8_t aperture, uint6
     return NULL;
 }
 
-/* Frames from `address` on, `want` bytes; *length becomes what there is of them. NULL: not one. */
+/* Frames from `address` on, of which `want` bytes are of use; *length becomes what there is. NULL: not one. */
 static uint8_t *resolve(const struct memory *m, uint8_t aperture, uint64_t address, uint64_t want, uint64_t *length)
 {
     uint8_t *cpu;
@@ -43,11 +43,7 @@ static uint8_t *resolve(const struct memory *m, uint8_t aperture, uint64_t addre
     *length = want;
     cpu = m->is.resolve ? m->is.resolve(m->is.ctx, aperture, address, length)
                         : resolve_window(&m->is.space, aperture, address, length);
-    if (!cpu || *length < PAGE)
-        return NULL;
-    if (*length > want)
-        *length = want;
-    return cpu;
+    return cpu && *length >= PAGE ? cpu : NULL;
 }
 
 static int check_page(struct memory *m, uint64_t va, bool priv, bool ro, bool write)

@@ -159,6 +159,13 @@ static void random_tiled(struct test *t, struct side *s)
     s->x = pick(t, 3) ? 0 : pick(t, s->width);
     s->y = pick(t, 3) ? 0 : pick(t, s->rows);
     s->base = pick(t, 8) ? pick(t, 64) * 512ull : pick(t, 20000);
+    if (pick(t, 3) || 64 % s->element)
+        return;
+    /* Whole GOBs, from edge to edge. */
+    s->width = 64 / s->element * (1 + pick(t, 8));
+    s->rows = 8 * (1 + pick(t, 8));
+    s->x = s->y = 0;
+    s->base &= ~511ull;
 }
 
 static void random_launch(struct test *t, struct launch *l)

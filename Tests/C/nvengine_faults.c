@@ -244,6 +244,35 @@ static void resumed(void)
                 !memcmp(second, expected + 5 * PAGE, 3 * PAGE) && good[0] == expected[0],
             "all is there");
     m->words = m->begun = 0;
+    /* The semaphore's page is late: the data before it is not copied again. */
+    copy(GOOD, GOOD + PAGE, 4);
+    address(m, COPY, 0x240, late + 8 * PAGE);
+    method(m, COPY, 0x248, 5);
+    method(m, COPY, 0x300, 0x182 | 8);
+    require_fault(NVENGINE_SEMAPHORE, NVENGINE_WRITE, NVMMU_FAULT_PTE, late + 8 * PAGE, 0xc5b5, 0x300);
+    good[PAGE] = good[0] + 1;
+    second = machine_map(m, late + 8 * PAGE, 1, false);
+    nvengine_channel_resume(m->channel);
+    REQUIRE(nvengine_channel_run(m->channel) == NVENGINE_IDLE && second[0] == 5 && good[PAGE] != good[0], "once");
+    m->words = m->begun = 0;
+}
+
+/* Another frame comes under a pushbuffer between two steps: what follows is read from there. */
+static void moved(void)
+{
+    const uint64_t va = 0x26000000ull;
+    uint32_t push[] = {header(4, COPY, 0x700, 1), header(4, COPY, 0x80, 3), header(4, COPY, 0x700, 2)};
+    uint8_t *first = machine_map(m, va, 1, false), *second;
+
+    memcpy(first, push, sizeof(push));
+    REQUIRE(!nvengine_channel_push(m->channel, va, sizeof(push), 0), "push");
+    REQUIRE(nvengine_channel_step(m->channel) == NVENGINE_READY, "yields");
+    REQUIRE(!nvmmu_vmm_unmap(m->vmm, va, PAGE, 12, false) && !nvmmu_vmm_put(m->vmm, va, PAGE, 12), "unmap");
+    second = machine_map(m, va, 1, false);
+    push[2] = header(4, COPY, 0x700, 3);
+    memcpy(second, push, sizeof(push));
+    REQUIRE(nvengine_channel_run(m->channel) == NVENGINE_IDLE, "idle");
+    REQUIRE(nvengine_channel_register(m->channel, COPY, 0x700) == 3, "the word of the new frame");
 }
 
 /* A launch that is refused at its semaphore, when its data is copied, leaves nothing to the next. */
@@ -362,6 +391,7 @@ int main(void)
     attributes();
     holes();
     resumed();
+    moved();
     skipped();
     another_lives();
     corrupt(&rng);
