@@ -44,6 +44,9 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
     ],
     targets: [
+        // One function of libc that Swift's own module leaves out.
+        .systemLibrary(name: "CMemfd", path: "CSources/CMemfd"),
+
         // System libraries. Only the program and the trace reader link them.
         .systemLibrary(name: "CBSD", path: "CSources/CBSD", providers: [.apt(["libbsd-dev"])]),
         .systemLibrary(name: "CZlib", path: "CSources/CZlib", providers: [.apt(["zlib1g-dev"])]),
@@ -64,7 +67,7 @@ let package = Package(
         swift("NVMMU", ["KernelErrno", "CNVMMU"]),
         swift("GPUVM", ["KernelErrno", "CGPUVM"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
-        swift("NouveauDevice", ["KernelErrno", "DRMLock", "DRMSync", "NVMMU", "GPUVM", "NouveauUAPI"]),
+        swift("NouveauDevice", ["KernelErrno", "DRMLock", "DRMSync", "NVMMU", "GPUVM", "NouveauUAPI", "CMemfd"]),
         swift("JSONLines", ["CZlib"]),
         swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "CNouveauUAPI", "NouveauDevice", "JSONLines"]),
         swift("GPUVMConform", ["KernelErrno", "GPUVM", "NVMMU", "JSONLines"]),

@@ -25,6 +25,7 @@ public struct KernelErrno: Error, RawRepresentable, Hashable, Sendable {
     public static let EMFILE = KernelErrno(rawValue: 24)
     public static let ENOTTY = KernelErrno(rawValue: 25)
     public static let ENOSPC = KernelErrno(rawValue: 28)
+    public static let ESPIPE = KernelErrno(rawValue: 29)
     public static let EDEADLK = KernelErrno(rawValue: 35)
     public static let ENOSYS = KernelErrno(rawValue: 38)
     public static let ETIME = KernelErrno(rawValue: 62)
@@ -39,7 +40,7 @@ public struct KernelErrno: Error, RawRepresentable, Hashable, Sendable {
     private static let names: [Int32: String] = [
         1: "EPERM", 2: "ENOENT", 3: "ESRCH", 4: "EINTR", 5: "EIO", 9: "EBADF", 12: "ENOMEM", 13: "EACCES",
         14: "EFAULT", 16: "EBUSY", 17: "EEXIST", 19: "ENODEV", 22: "EINVAL", 24: "EMFILE", 25: "ENOTTY", 28: "ENOSPC",
-        35: "EDEADLK", 38: "ENOSYS", 62: "ETIME", 95: "EOPNOTSUPP", 110: "ETIMEDOUT", 114: "EALREADY",
+        29: "ESPIPE", 35: "EDEADLK", 38: "ENOSYS", 62: "ETIME", 95: "EOPNOTSUPP", 110: "ETIMEDOUT", 114: "EALREADY",
         117: "EUCLEAN", 125: "ECANCELED", 512: "ERESTARTSYS",
     ]
 }

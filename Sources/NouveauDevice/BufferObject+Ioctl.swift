@@ -1,4 +1,4 @@
-internal import KernelErrno
+public import KernelErrno
 internal import NouveauUAPI
 
 extension DeviceFile {
@@ -43,14 +43,37 @@ extension DeviceFile {
     }
 
     /// Checks an mmap of a `map_handle`: 0, or `-EINVAL` for an offset that is no object's start, a length beyond
-    /// its end or a private writable mapping, `-EACCES` where this file has no handle for the object. Nothing is
-    /// mapped: buffers have no memory yet.
+    /// its end or a private writable mapping, `-EACCES` where this file has no handle for the object.
     public func checkMmap(offset: UInt64, length: UInt64, writable: Bool, shared: Bool) -> Int32 {
+        do throws(KernelErrno) {
+            _ = try mappable(offset, length, writable: writable, shared: shared)
+            return 0
+        } catch {
+            return -error.rawValue
+        }
+    }
+
+    /// Maps a buffer for a client in this process. The mapping keeps the buffer alive, whatever becomes of its handle
+    /// and of this file.
+    /// - Parameters:
+    ///   - offset: the `map_handle` of GEM_NEW or GEM_INFO.
+    ///   - length: bytes, from 1 to the buffer's size.
+    /// - Throws: what ``checkMmap(offset:length:writable:shared:)`` answers.
+    public func mmap(
+        offset: UInt64, length: UInt64, writable: Bool = true, shared: Bool = true
+    ) throws(KernelErrno) -> BufferMapping {
+        BufferMapping(try mappable(offset, length, writable: writable, shared: shared), length: Int(length))
+    }
+
+    private func mappable(
+        _ offset: UInt64, _ length: UInt64, writable: Bool, shared: Bool
+    ) throws(KernelErrno) -> BufferObject {
         let (end, wraps) = length.addingReportingOverflow(ExtentAllocator.grain - 1)
-        guard !wraps, length > 0, let object = device.memory.object(mapHandle: offset),
-            end & ~(ExtentAllocator.grain - 1) <= object.size
-        else { return -KernelErrno.EINVAL.rawValue }
-        guard objects.contains(where: { $0 === object }) else { return -KernelErrno.EACCES.rawValue }
-        return writable && !shared ? -KernelErrno.EINVAL.rawValue : 0
+        guard !wraps, length > 0, let size = device.memory.objectSize(mapHandle: offset),
+            end & ~(ExtentAllocator.grain - 1) <= size
+        else { throw .EINVAL }
+        guard let object = objects.first(where: { $0.mapHandle == offset }) else { throw .EACCES }
+        guard shared || !writable else { throw .EINVAL }
+        return object
     }
 }

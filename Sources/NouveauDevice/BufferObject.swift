@@ -12,8 +12,11 @@ public final class BufferObject {
     public let pageShift: Int
     public let kind: Int
     /// The offset that mmap knows it by.
-    public let mapHandle: UInt64
-    package let placement: Placement
+    public var mapHandle: UInt64 { memory.mapHandle }
+    /// Where its memory is; `DeviceMemory.move` changes it, under the reservation.
+    package var placement: Placement { memory.placement }
+    /// Its memory, at the same address for life.
+    package var bytes: UnsafeMutableRawBufferPointer { memory.bytes }
 
     /// Where it may live: of VRAM and GART, or the CPU's memory alone.
     let validDomains: Domain
@@ -21,45 +24,43 @@ public final class BufferObject {
     let isPrivate: Bool
     let isContiguous: Bool
     let tileMode: UInt32
-    private let memory: DeviceMemory
+    /// One of the kernel's own, that is never evicted.
+    let isPinned: Bool
+    let memory: BufferMemory
+    private let deviceMemory: DeviceMemory
 
     /// Makes a buffer as GEM_NEW does, from its step 4 on.
+    /// - Parameter makeRoom: called while there is no room; see ``DeviceMemory/allocate(_:makeRoom:)``.
     /// - Throws: `EINVAL`: size 0, a kind the MMU does not have, no page size for the domain; `ENOMEM`.
-    init(_ call: GEMNew, device: Device) throws(KernelErrno) {
+    init(
+        _ call: GEMNew, device: Device, isPinned: Bool = false, makeRoom: (PlacementNeeds) -> Bool = { _ in false }
+    ) throws(KernelErrno) {
         guard call.size > 0, device.chip.format.uncompressedKind(call.kind) != nil else { throw .EINVAL }
         let placeable = call.domain.intersection([.vram, .gart])
         guard let shift = device.pageSizes.objectShift(size: call.size, domain: placeable) else { throw .EINVAL }
         let mask = UInt64(1) << shift - 1 | (ExtentAllocator.grain - 1)
         let (rounded, wraps) = call.size.addingReportingOverflow(mask)
         guard !wraps else { throw .ENOMEM }
-        memory = device.memory
-        size = rounded & ~mask
+        let needs = PlacementNeeds(
+            size: rounded & ~mask, domain: placeable, pageShift: shift, align: call.alignment,
+            isContiguous: call.isContiguous)
+        guard let memory = device.memory.allocate(needs, makeRoom: { makeRoom(needs) }) else { throw .ENOMEM }
+        self.memory = memory
+        deviceMemory = device.memory
+        size = needs.size
         pageShift = shift
         kind = call.kind
         validDomains = placeable.isEmpty ? .cpu : placeable
         isPrivate = call.domain.contains(.noShare)
         isContiguous = call.isContiguous
         tileMode = call.tileMode
-        // Alignments are powers of two; another one is rounded up to the next.
-        let align = call.align > 1 ? UInt64(1) << (32 - (call.align - 1).leadingZeroBitCount) : 1
-        guard
-            let placement = memory.place(
-                size: size, domain: placeable, pageShift: shift, align: align, isContiguous: call.isContiguous)
-        else { throw .ENOMEM }
-        guard let mapHandle = memory.allocateStore(size) else {
-            memory.release(placement)
-            throw .ENOMEM
-        }
-        self.placement = placement
-        self.mapHandle = mapHandle
-        id = memory.makeID()
-        memory.register(self)
+        self.isPinned = isPinned
+        id = deviceMemory.makeID()
+        deviceMemory.register(self)
     }
 
     deinit {
-        memory.unregister(self)
-        memory.releaseStore(mapHandle, size)
-        memory.release(placement)
+        deviceMemory.unregister(self)
     }
 
     /// GEM_INFO's answer; addresses are the client's own business since VM_BIND, so `offset` is 0.
@@ -70,6 +71,13 @@ public final class BufferObject {
         return GEMDescription(
             handle: handle, domain: domain, size: size, offset: 0, mapHandle: mapHandle, tileMode: tileMode,
             tileFlags: GEMNew.tileFlags(kind: kind, isContiguous: isContiguous))
+    }
+}
+
+extension GEMNew {
+    /// Alignments are powers of two; another one is rounded up to the next.
+    fileprivate var alignment: UInt64 {
+        align > 1 ? UInt64(1) << (32 - (align - 1).leadingZeroBitCount) : 1
     }
 }
 

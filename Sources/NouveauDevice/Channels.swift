@@ -53,7 +53,7 @@ extension DeviceFile {
         guard !classes.isEmpty else { throw .EINVAL }
         // Its buffers live in the kernel's part of the VA space.
         if let uvmm, uvmm.kernelSize < Self.channelBuffers { throw .ENOSPC }
-        let notifier = try BufferObject(GEMNew(domain: .gart, size: 4096), device: device)
+        let notifier = try BufferObject(GEMNew(domain: .gart, size: 4096), device: device, isPinned: true)
         guard let id = device.channelNumbers.take() else { throw .ENOSPC }
         channels.insert(Channel(id: id, classes: classes, notifier: notifier), at: 0)
         call.store(channel: id, notifierHandle: objects.insert(notifier), in: a)

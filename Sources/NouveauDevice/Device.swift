@@ -7,8 +7,10 @@ package import NouveauUAPI
 public struct DeviceOptions: Sendable {
     /// Video memory, tables included: a multiple of 4 KiB, 32 MiB to 128 GiB.
     public var vram: UInt64 = 3 << 30
-    /// System memory the GPU may see.
+    /// System memory the GPU may see: a multiple of 4 KiB, at most 512 GiB.
     public var gart: UInt64 = 8 << 30
+    /// Where its memory comes from.
+    package var host = HostMemory()
 
     public init() {}
 }
@@ -18,6 +20,9 @@ public enum DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
     /// nouveau has VM_BIND from Fermi on.
     case noVMBind(chip: String)
     case badVRAM(UInt64)
+    case badGART(UInt64)
+    /// The host's pages are larger than the device's.
+    case largePages(Int)
     case outOfMemory
 
     public var description: String {
@@ -25,7 +30,9 @@ public enum DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
         case .unknownChipset(let chipset): "no chip of id 0x\(String(chipset, radix: 16)) with a known MMU"
         case .noVMBind(let chip): "\(chip) is older than Fermi, where VM_BIND begins"
         case .badVRAM(let size): "VRAM of \(size) bytes: need a multiple of 4 KiB from 32 MiB to 128 GiB"
-        case .outOfMemory: "no memory for the device's page tables"
+        case .badGART(let size): "GART of \(size) bytes: need a multiple of 4 KiB of at most 512 GiB"
+        case .largePages(let size): "the host has pages of \(size) bytes: need 4096, as the device has"
+        case .outOfMemory: "no memory for the device's page tables and buffers"
         }
     }
 }
@@ -63,11 +70,16 @@ public final class Device {
         guard bounds.contains(options.vram), options.vram % ExtentAllocator.grain == 0 else {
             throw .badVRAM(options.vram)
         }
+        guard options.gart <= 512 << 30, options.gart % ExtentAllocator.grain == 0 else {
+            throw .badGART(options.gart)
+        }
+        guard options.host.pageSize <= Int(ExtentAllocator.grain) else { throw .largePages(options.host.pageSize) }
         let pageSizes = chip.format.pageSizes
         let hasVRAM = pageSizes.contains { $0.vram }
-        guard let memory = DeviceMemory(vram: options.vram, gart: options.gart, hasVRAM: hasVRAM) else {
-            throw .outOfMemory
-        }
+        guard
+            let memory = DeviceMemory(
+                vram: options.vram, gart: options.gart, hasVRAM: hasVRAM, host: options.host)
+        else { throw .outOfMemory }
         self.chip = chip
         self.gate = gate ?? SteppedGate()
         self.options = options
@@ -82,6 +94,10 @@ public final class Device {
         openFiles.insert(Unmanaged.passUnretained(file), at: 0)
         return file
     }
+
+    /// The file whose bytes are those of all buffers, for clients that map it themselves: a buffer's lie from
+    /// `map_handle - 0x1_0000_0000` on. Belongs to the device, which closes it.
+    public var storeDescriptor: Int32 { memory.store.descriptor }
 
     var files: [DeviceFile] { openFiles.map { $0.takeUnretainedValue() } }
 

@@ -27,8 +27,8 @@ struct HandleTable<Object> {
         return object
     }
 
-    func contains(where isIt: (Object) -> Bool) -> Bool {
-        slots.contains { $0.map(isIt) ?? false }
+    func first(where isIt: (Object) -> Bool) -> Object? {
+        slots.lazy.compactMap { $0 }.first(where: isIt)
     }
 
     mutating func removeAll() {

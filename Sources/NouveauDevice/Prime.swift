@@ -1,5 +1,5 @@
 internal import DRMSync
-package import KernelErrno
+public import KernelErrno
 internal import NouveauUAPI
 internal import Synchronization
 
@@ -56,6 +56,14 @@ extension Device {
         try descriptors.checkRoom()
         let counter = EventCounter()
         return (descriptors.insert(.eventfd(counter)), counter)
+    }
+
+    /// What seeking to the end of a descriptor gives: the bytes of an exported buffer.
+    /// - Throws: `EBADF`: not a descriptor of the device's; `ESPIPE`: not a buffer's.
+    public func size(ofDescriptor fd: Int32) throws(KernelErrno) -> UInt64 {
+        guard let descriptor = descriptors[fd] else { throw .EBADF }
+        guard case .dmaBuf(let object) = descriptor else { throw .ESPIPE }
+        return object.size
     }
 
     /// Closes a descriptor number that an export gave; others are ignored.

@@ -1,43 +1,48 @@
+internal import DRMLock
 internal import Glibc
 internal import NVMMU
 
-/// The part of the device's memory that page tables live in, backed by real memory.
-package final class TableWindow {
+/// The part of the device's memory that page tables live in, backed by real memory. Any thread may call.
+package final class TableWindow: @unchecked Sendable {
     let window: MemoryWindow
+    private let lock = SpinLock()
     private var pages: ExtentAllocator
-    /// Bytes that may be in use; a test makes it small to see tables run out.
-    package var limit: UInt64
+    private var allowed: UInt64
 
     /// - Returns: `nil`: the host has no memory.
-    init?(aperture: Aperture, base: UInt64, size: UInt64) {
-        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        guard let memory = mmap(nil, Int(size), PROT_READ | PROT_WRITE, flags, -1, 0), memory != MAP_FAILED else {
-            return nil
-        }
-        window = MemoryWindow(
-            aperture: aperture, base: base, memory: UnsafeMutableRawBufferPointer(start: memory, count: Int(size)))
+    init?(aperture: Aperture, base: UInt64, size: UInt64, host: HostMemory) {
+        guard let memory = host.reserve(size) else { return nil }
+        window = MemoryWindow(aperture: aperture, base: base, memory: memory)
         pages = ExtentAllocator(base: base, size: size)
-        limit = size
+        allowed = size
     }
 
     deinit {
         munmap(window.memory.baseAddress, window.memory.count)
     }
 
-    package var used: UInt64 { pages.used }
+    package var used: UInt64 { lock.withLock { pages.used } }
+
+    /// Bytes that may be in use; a test makes it small to see tables run out.
+    package var limit: UInt64 {
+        get { lock.withLock { allowed } }
+        set { lock.withLock { allowed = newValue } }
+    }
 
     func allocate(size: Int, align: Int) -> TableMemory? {
         let bytes = Self.roundedUp(size)
-        guard used + bytes <= limit,
-            let addr = pages.allocate(bytes, align: max(UInt64(align), ExtentAllocator.grain))
-        else { return nil }
-        return TableMemory(
-            addr: addr, aperture: window.aperture,
-            cpu: window.memory.baseAddress! + Int(addr - window.base))
+        let addr = lock.withLock {
+            pages.used + bytes <= allowed
+                ? pages.allocate(bytes, align: max(UInt64(align), ExtentAllocator.grain)) : nil
+        }
+        return addr.map {
+            TableMemory(
+                addr: $0, aperture: window.aperture, cpu: window.memory.baseAddress! + Int($0 - window.base))
+        }
     }
 
     func free(_ memory: TableMemory, size: Int) {
-        pages.release(PhysicalPiece(addr: memory.addr, size: Self.roundedUp(size)))
+        lock.withLock { pages.release(PhysicalPiece(addr: memory.addr, size: Self.roundedUp(size))) }
     }
 
     private static func roundedUp(_ size: Int) -> UInt64 {

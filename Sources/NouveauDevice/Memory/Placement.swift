@@ -1,0 +1,38 @@
+package import NVMMU
+package import NouveauUAPI
+
+/// Where a buffer's memory is.
+package struct Placement: Sendable {
+    package enum Location: Sendable {
+        case vram, gart
+        /// System memory that the GPU does not see: a buffer for the CPU alone, or an evicted one.
+        case system
+    }
+
+    package var location: Location
+    /// In object order.
+    package var pieces: [PhysicalPiece]
+
+    /// How a page table entry names it.
+    package var target: Aperture { location == .vram ? .vram : .host }
+}
+
+/// What a buffer asks of the memory it lies in.
+package struct PlacementNeeds: Sendable {
+    /// Bytes: whole pages.
+    package var size: UInt64
+    /// Of VRAM and GART, where it may be; neither: the CPU alone uses it.
+    package var domain: Domain
+    /// In VRAM: log2 of the pages that each piece consists of.
+    package var pageShift = 12
+    /// In VRAM, of one stretch: a power of two.
+    package var align: UInt64 = 1
+    /// In VRAM: has to be one stretch.
+    package var isContiguous = false
+
+    /// Where to look for room, the best first.
+    var locations: [Placement.Location] {
+        let placed = [(Domain.vram, Placement.Location.vram), (.gart, .gart)].filter { domain.contains($0.0) }
+        return placed.isEmpty ? [.system] : placed.map { $0.1 }
+    }
+}
