@@ -13,8 +13,10 @@ public final class BufferObject {
     public let kind: Int
     /// The offset that mmap knows it by.
     public var mapHandle: UInt64 { memory.mapHandle }
-    /// Where its memory is; `DeviceMemory.move` changes it, under the reservation.
+    /// Where its memory is; guarded by the reservation, under which `DeviceMemory.move` changes it.
     package var placement: Placement { memory.placement }
+    /// The same in short, at any time.
+    package var location: Placement.Location { memory.location }
     /// Its memory, at the same address for life.
     package var bytes: UnsafeMutableRawBufferPointer { memory.bytes }
 
@@ -67,7 +69,7 @@ public final class BufferObject {
     func description(handle: UInt32) -> GEMDescription {
         let domain: Domain =
             validDomains == .vram || validDomains == .gart
-            ? validDomains : placement.location == .gart ? .gart : .vram
+            ? validDomains : location == .gart ? .gart : .vram
         return GEMDescription(
             handle: handle, domain: domain, size: size, offset: 0, mapHandle: mapHandle, tileMode: tileMode,
             tileFlags: GEMNew.tileFlags(kind: kind, isContiguous: isContiguous))
@@ -99,7 +101,7 @@ extension [PageSize] {
     func mappingShift(_ addr: UInt64, _ range: UInt64, _ offset: UInt64, of object: BufferObject) -> Int {
         let bits = (addr | range | offset).trailingZeroBitCount
         guard bits < object.pageShift else { return object.pageShift }
-        let isVRAM = object.placement.location == .vram
+        let isVRAM = object.location == .vram
         let page = first {
             $0.shift < object.pageShift && $0.shift <= bits && (isVRAM ? $0.vram : $0.host && $0.shift <= 12)
         }

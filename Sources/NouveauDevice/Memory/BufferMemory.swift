@@ -1,8 +1,11 @@
-internal import DRMLock
 internal import NVMMU
+internal import Synchronization
 
 /// The memory of one buffer: its extent of the store, which it has for life, and its place in VRAM or GART, which may
 /// change. Gives both back when it goes.
+///
+/// The buffer's reservation guards the placement: who reads it holds the reservation, or has a fence in it that movers
+/// wait for, as bind jobs do. Only the location can be read at any time.
 package final class BufferMemory: @unchecked Sendable {
     package let needs: PlacementNeeds
     /// The offset that mmap knows it by: where its extent of the store begins.
@@ -10,34 +13,33 @@ package final class BufferMemory: @unchecked Sendable {
     /// Its bytes in the device's own mapping, the same wherever the buffer lies.
     package let bytes: UnsafeMutableRawBufferPointer
     private let memory: DeviceMemory
-    private let lock = SpinLock()
-    private var place: Placement
+    @exclusivity(unchecked) package private(set) var placement: Placement
+    private let currentLocation: Atomic<Placement.Location>
 
     init(_ needs: PlacementNeeds, mapHandle: UInt64, place: Placement, in memory: DeviceMemory) {
         self.needs = needs
         self.mapHandle = mapHandle
-        self.place = place
+        placement = place
+        currentLocation = Atomic(place.location)
         self.memory = memory
         bytes = memory.store.bytes(mapHandle, needs.size)!
         memory.frames(place.location)?.set(place.pieces, to: mapHandle)
     }
 
     deinit {
-        vacate(place)
+        vacate(placement)
         memory.store.release(mapHandle, needs.size)
     }
 
-    package var placement: Placement { lock.withLock { place } }
+    package var location: Placement.Location { currentLocation.load(ordering: .relaxed) }
 
     /// See ``DeviceMemory/move(_:to:)``.
     func move(to location: Placement.Location) -> Bool {
         guard let new = memory.place(needs, in: location) else { return false }
         memory.frames(location)?.set(new.pieces, to: mapHandle)
-        let old = lock.withLock {
-            defer { place = new }
-            return place
-        }
-        vacate(old)
+        vacate(placement)
+        placement = new
+        currentLocation.store(location, ordering: .relaxed)
         return true
     }
 

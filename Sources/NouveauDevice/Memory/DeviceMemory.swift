@@ -111,8 +111,8 @@ extension DeviceMemory {
     /// Gives a buffer a new place in VRAM or GART, or takes its place away (`system`). Its bytes, its mmap handle and
     /// what clients have mapped stay; its frames are new ones.
     ///
-    /// The caller keeps others from moving the buffer meanwhile (its reservation does), and nothing may reach it any
-    /// more through page tables: unmap it and flush before, write its entries after.
+    /// The caller holds the buffer's reservation and has waited for all fences in it, and nothing may reach the buffer
+    /// any more through page tables: unmap it and flush before, write its entries after.
     /// - Returns: whether there was room; without, nothing changed.
     package func move(_ object: BufferObject, to location: Placement.Location) -> Bool {
         object.memory.move(to: location)
@@ -233,7 +233,7 @@ extension DeviceMemory {
         let live = lock.withLock {
             objects.values.compactMap { entry in entry.object.map { (object: $0, lastUse: entry.lastUse) } }
         }
-        return live.filter { !$0.object.isPinned && $0.object.placement.location == location }
+        return live.filter { !$0.object.isPinned && $0.object.location == location }
             .sorted { $0.lastUse < $1.lastUse }.map { $0.object }
     }
 }

@@ -1,9 +1,10 @@
 package import NVMMU
 package import NouveauUAPI
+internal import Synchronization
 
 /// Where a buffer's memory is.
 package struct Placement: Sendable {
-    package enum Location: Sendable {
+    package enum Location: UInt8, Sendable, AtomicRepresentable {
         case vram, gart
         /// System memory that the GPU does not see: a buffer for the CPU alone, or an evicted one.
         case system
