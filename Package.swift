@@ -65,7 +65,7 @@ let package = Package(
         swift("DRMScheduler", ["KernelErrno", "DRMLock", "DRMSync"]),
         swift("DRMExec", ["KernelErrno", "DRMLock", "DRMSync"]),
         swift("NVMMU", ["KernelErrno", "CNVMMU"]),
-        swift("GPUVM", ["KernelErrno", "CGPUVM"]),
+        swift("GPUVM", ["KernelErrno", "CGPUVM", "DRMLock", "DRMSync", "DRMExec"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
         swift("NouveauDevice", ["KernelErrno", "DRMLock", "DRMSync", "NVMMU", "GPUVM", "NouveauUAPI", "CMemfd"]),
         swift("JSONLines", ["CZlib"]),

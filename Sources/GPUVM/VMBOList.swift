@@ -1,0 +1,136 @@
+internal import DRMLock
+internal import DRMSync
+internal import KernelErrno
+
+/// The external or the evicted pairs of a VM. Being on it is no reference.
+///
+/// Guarded by a spin lock of its own, or, in a VM with `resvProtected`, by the VM's reservation: then by whoever calls,
+/// and the lock validator looks.
+///
+/// Invariant: without `resvProtected`, nodes are on `local` only while somebody iterates.
+final class VMBOList: @unchecked Sendable {
+    private let spin = SpinLock()
+    private let reservation: Reservation?
+    private let head = Ring.makeHead()
+    /// What the one who iterates has seen (the kernel's `local_list`).
+    private let local = Ring.makeHead()
+    @exclusivity(unchecked) private var isIterated = false
+
+    /// - Parameter reservation: guards the list; `nil`: it has a spin lock.
+    init(guardedBy reservation: Reservation?) {
+        self.reservation = reservation
+    }
+
+    deinit {
+        head.deallocate()
+        local.deallocate()
+    }
+
+    /// That the caller has what guards the list, where it does not do so itself.
+    func assertGuarded() {
+        reservation?.lock.assertHeld()
+    }
+
+    private func lock() {
+        if reservation == nil { spin.lock() } else { assertGuarded() }
+    }
+
+    private func unlock() {
+        if reservation == nil { spin.unlock() }
+    }
+
+    /// Appends it, unless it is on the list.
+    func add(_ node: Ring) {
+        lock()
+        if node.isAlone { head.append(node) }
+        unlock()
+    }
+
+    func remove(_ node: Ring) {
+        lock()
+        node.leave()
+        unlock()
+    }
+
+    var isEmpty: Bool { head.isAlone && local.isAlone }
+
+    /// A copy in order, those whose last reference is gone left out. For tests and reports.
+    var all: [VMBO] {
+        var all: [VMBO] = []
+        lock()
+        for list in [local, head] {
+            var node = list.pointee.next
+            while node != list {
+                let vmBO = node.pointee.owner.unsafelyUnwrapped.takeUnretainedValue()
+                if !vmBO.isZombie { all.append(vmBO) }
+                node = node.pointee.next
+            }
+        }
+        unlock()
+        return all
+    }
+
+    /// Calls `body` for each pair in order, up to the first error; zombies are passed over. Pairs may come and go
+    /// meanwhile; nobody else may iterate.
+    /// - Parameter overlapped: called when somebody else does.
+    func forEach(
+        overlapped: () -> Void, _ body: (VMBO) throws(KernelErrno) -> Void
+    ) throws(KernelErrno) {
+        if reservation != nil { try forEachLocked(body) } else { try forEachUnlocked(overlapped, body) }
+    }
+
+    private func forEachLocked(_ body: (VMBO) throws(KernelErrno) -> Void) throws(KernelErrno) {
+        lock()
+        var node = head.pointee.next
+        while node != head {
+            let next = node.pointee.next
+            let vmBO = node.pointee.owner.unsafelyUnwrapped.takeUnretainedValue()
+            if !vmBO.isZombie { try body(vmBO) }
+            node = next
+        }
+    }
+
+    /// The spin lock is not held while `body` runs: each pair is kept by a reference of its own instead.
+    private func forEachUnlocked(
+        _ overlapped: () -> Void, _ body: (VMBO) throws(KernelErrno) -> Void
+    ) throws(KernelErrno) {
+        begin(overlapped)
+        var failure: KernelErrno?
+        while failure == nil, let vmBO = takeNext() {
+            do throws(KernelErrno) { try body(vmBO) } catch { failure = error }
+            vmBO.letGo()
+        }
+        end()
+        if let failure { throw failure }
+    }
+
+    private func begin(_ overlapped: () -> Void) {
+        spin.lock()
+        let other = isIterated
+        isIterated = true
+        spin.unlock()
+        if other { overlapped() }
+    }
+
+    /// The next pair that lives, with a reference, moved to `local`.
+    private func takeNext() -> VMBO? {
+        spin.lock()
+        defer { spin.unlock() }
+        while !head.isAlone {
+            let node = head.pointee.next
+            let vmBO = node.pointee.owner.unsafelyUnwrapped.takeUnretainedValue()
+            node.leave()
+            guard vmBO.getUnlessZombie() else { continue }
+            local.append(node)
+            return vmBO
+        }
+        return nil
+    }
+
+    private func end() {
+        spin.lock()
+        head.prepend(all: local)
+        isIterated = false
+        spin.unlock()
+    }
+}
