@@ -70,7 +70,7 @@ let package = Package(
         swift("NouveauDevice", ["KernelErrno", "DRMLock", "DRMSync", "NVMMU", "GPUVM", "NouveauUAPI", "CMemfd"]),
         swift("JSONLines", ["CZlib"]),
         swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "CNouveauUAPI", "NouveauDevice", "JSONLines"]),
-        swift("GPUVMConform", ["KernelErrno", "GPUVM", "NVMMU", "JSONLines"]),
+        swift("GPUVMConform", ["KernelErrno", "DRMLock", "DRMSync", "DRMExec", "GPUVM", "NVMMU", "JSONLines"]),
         .executableTarget(
             name: "GPUVMTool",
             dependencies: [

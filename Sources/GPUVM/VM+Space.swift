@@ -9,8 +9,7 @@ extension VMBO {
     public func pair() throws(KernelErrno) -> PairID {
         if memory.pointee.pair == GPUVM_BO_NONE {
             vm.buryDead()
-            let cookie = UInt64(UInt(bitPattern: Unmanaged.passUnretained(self).toOpaque()))
-            memory.pointee.pair = try vm.space.makePair(cookie: cookie).rawValue
+            memory.pointee.pair = try vm.space.makePair(cookie: UInt64(UInt(bitPattern: memory))).rawValue
         }
         return PairID(rawValue: memory.pointee.pair)
     }
@@ -24,13 +23,13 @@ extension VMBO {
 }
 
 extension VM {
-    /// Whose number it is. `nil`: nobody's.
+    /// Whose number it is. `nil`: nobody's, or the pair is dead.
     public func vmBO(of pair: PairID?) -> VMBO? {
         pair.flatMap { unmanagedVMBO($0.rawValue) }?.takeUnretainedValue()
     }
 
     private func unmanagedVMBO(_ pair: gpuvm_bo) -> Unmanaged<VMBO>? {
-        UnsafeRawPointer(bitPattern: UInt(gpuvm_bo_cookie(core, pair))).map(Unmanaged.fromOpaque)
+        UnsafePointer<PairMemory>(bitPattern: UInt(gpuvm_bo_cookie(core, pair)))?.pointee.owner
     }
 
     func linkCount(_ vmBO: VMBO) -> Int { gpuvm_bo_count(core, vmBO.memory.pointee.pair) }
@@ -122,18 +121,25 @@ extension VM {
 
     // MARK: Links and references
 
+    /// The pairs of a list's operations, applied now.
     private func touchAll(_ list: borrowing OperationList, from first: Int) {
         var last = GPUVM_BO_NONE
         for i in first..<max(first, list.count) where list.ops.op[i].bo != last {
             last = list.ops.op[i].bo
             touch(last)
         }
+        countMappings()
     }
 
-    /// Mappings of a pair may have been linked or unlinked.
+    /// Mappings of a pair may have been linked or unlinked, or will be before ``settleLinks()``. What is linked now gets
+    /// its reference now.
     private func touch(_ pair: gpuvm_bo) {
         guard pair != GPUVM_BO_NONE, let vmBO = unmanagedVMBO(pair) else { return }
         vmBO._withUnsafeGuaranteedRef {
+            if !$0.isLinked, gpuvm_bo_count(core, pair) > 0 {
+                $0.isLinked = true
+                $0.get()
+            }
             guard !$0.isTouched else { return }
             $0.isTouched = true
             $0.nextTouched = touched
@@ -141,9 +147,16 @@ extension VM {
         }
     }
 
-    /// Gives what was linked since the last call its reference, and drops those of what was unlinked: a pair may die
-    /// of it. Applied lists can no longer be reverted then, but need not be committed yet: so a driver unlinks when a
-    /// job is submitted, with all locks held, and frees what was unmapped when it is done.
+    /// Mappings came into an empty space.
+    private func countMappings() {
+        guard !hasMappings, gpuvm_count(core) > 0 else { return }
+        hasMappings = true
+        get()
+    }
+
+    /// Drops the references of what was unlinked since the last call: a pair may die of it. Applied lists can no longer
+    /// be reverted then, but need not be committed yet: so a driver unlinks when a job is submitted, with all locks held,
+    /// and frees what was unmapped when it is done.
     public func settleLinks() {
         while let vmBO = touched?.takeUnretainedValue() {
             touched = vmBO.nextTouched
@@ -154,9 +167,9 @@ extension VM {
             vmBO.isLinked = isLinked
             if isLinked { vmBO.get() } else { vmBO.letGo() }
         }
-        let hasMappings = gpuvm_count(core) > 0
-        guard hasMappings != self.hasMappings else { return }
-        self.hasMappings = hasMappings
-        if hasMappings { get() } else { put() }
+        countMappings()
+        guard hasMappings, gpuvm_count(core) == 0 else { return }
+        hasMappings = false
+        put()
     }
 }

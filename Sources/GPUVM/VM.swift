@@ -168,6 +168,7 @@ public final class VM: @unchecked Sendable {
     /// A pair has died: its number in the space goes with the next who serialises the space, and its memory with it.
     func release(_ memory: UnsafeMutablePointer<PairMemory>) {
         guard memory.pointee.pair != GPUVM_BO_NONE else { return free(memory) }
+        memory.pointee.owner = nil
         push(dead: memory)
     }
 

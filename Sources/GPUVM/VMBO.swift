@@ -203,7 +203,9 @@ public final class VMBO: @unchecked Sendable {
 /// serialises the space comes by.
 struct PairMemory {
     var nodes: (RingNode, RingNode, RingNode)
-    /// In the space; 0: not yet.
+    /// `nil`: dead.
+    var owner: Unmanaged<VMBO>?
+    /// In the space, which knows this memory by it; 0: not yet.
     var pair: gpuvm_bo = GPUVM_BO_NONE
     var nextDead: UnsafeMutablePointer<PairMemory>?
 }
@@ -216,7 +218,7 @@ extension UnsafeMutablePointer<PairMemory> {
 
     func initialize(owner: Unmanaged<VMBO>) {
         let node = RingNode(next: node(0), previous: node(0), owner: nil)
-        initialize(to: PairMemory(nodes: (node, node, node)))
+        initialize(to: PairMemory(nodes: (node, node, node), owner: owner))
         for i in 0..<3 { self.node(i).initialize(owner: owner) }
     }
 }

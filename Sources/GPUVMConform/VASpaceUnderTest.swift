@@ -1,3 +1,6 @@
+internal import DRMExec
+internal import DRMLock
+internal import DRMSync
 internal import GPUVM
 internal import KernelErrno
 
@@ -16,7 +19,16 @@ struct Outcome: Hashable {
     var operations: [RecordedOperation]
 }
 
-/// One of the spaces that go through a case side by side. Each has its own way of carrying out requests; all must
+/// How a recorded VM is made.
+struct RecordedShape {
+    var flags: VM.Flags
+    var start, range, kernelStart, kernelRange: UInt64
+    /// Objects that share the VM's reservation, numbered from 1, and those after them that do not.
+    var privateCount, externalCount: Int
+    var objectCount: Int { privateCount + externalCount }
+}
+
+/// One of the VMs that go through a case side by side. Each has its own way of carrying out requests; all must
 /// give the same.
 final class VASpaceUnderTest {
     enum Form: String, CaseIterable {
@@ -29,68 +41,70 @@ final class VASpaceUnderTest {
     }
 
     let form: Form
-    private var space: AddressSpace
-    private var list = OperationList()
-    /// Pairs that exist, by object.
-    private var pairs: [Int: Pair] = [:]
-    private var objects: [PairID: Int] = [:]
+    let vm: VM
+    let driver = RecordedDriver()
+    /// By number; 0 is the VM's own.
+    let objects: [MappableObject]
+    let exec: Exec
+    var list = OperationList()
+    /// What the list had, as the vectors write it.
+    private var told: [RecordedOperation] = []
+    /// References taken by obtain, by object.
+    var held: [Int]
 
-    private struct Pair {
-        let id: PairID
-        /// References taken by obtain, as against those of linked mappings.
-        var held = 0
+    init(form: Form, _ shape: RecordedShape) throws(KernelErrno) {
+        self.form = form
+        let gate = SteppedGate()
+        let resvObject = NumberedObject(0, gate: gate)
+        vm = try VM(
+            gate: gate, flags: shape.flags, driver: driver, resvObject: resvObject, start: shape.start,
+            range: shape.range, kernelStart: shape.kernelStart, kernelRange: shape.kernelRange)
+        objects = [resvObject] + (0..<shape.objectCount).map {
+            NumberedObject($0 + 1, gate: gate, sharing: $0 < shape.privateCount ? resvObject.reservation : nil)
+        }
+        exec = Exec(gate: gate)
+        held = [Int](repeating: 0, count: objects.count)
     }
 
-    init(
-        form: Form, start: UInt64, range: UInt64, kernelStart: UInt64, kernelRange: UInt64
-    ) throws(KernelErrno) {
-        self.form = form
-        space = try AddressSpace(start: start, range: range, kernelStart: kernelStart, kernelRange: kernelRange)
+    var isImmediate: Bool { vm.flags.contains(.immediateMode) }
+
+    static func result(_ call: () throws(KernelErrno) -> Void) -> Int {
+        do throws(KernelErrno) {
+            try call()
+            return 0
+        } catch {
+            return -Int(error.rawValue)
+        }
     }
 }
 
-// MARK: - Pairs
+/// An object that knows its number.
+private final class NumberedObject: MappableObject, @unchecked Sendable {
+    let id: Int
 
-extension VASpaceUnderTest {
-    /// References on the pair of an object: what was obtained, and one for each linked mapping. 0: no pair.
-    func references(_ object: Int) -> Int {
-        pairs[object].map { $0.held + space.linkCount($0.id) } ?? 0
+    init(_ number: Int, gate: Gate, sharing reservation: Reservation? = nil) {
+        id = number
+        super.init(gate: gate, sharing: reservation)
     }
+}
 
-    /// Takes a reference, making the pair when there is none.
-    @discardableResult
-    func obtain(_ object: Int) throws(KernelErrno) -> PairID? {
-        guard object != 0 else { return nil }
-        if pairs[object] == nil {
-            let id = try space.makePair(cookie: UInt64(object))
-            pairs[object] = Pair(id: id)
-            objects[id] = object
-        }
-        pairs[object]!.held += 1
-        return pairs[object]!.id
-    }
+extension GEMObject {
+    /// In the case.
+    var number: Int { (self as! NumberedObject).id }
+}
 
-    /// Drops a reference taken by ``obtain(_:)``. The result is the kernel's: 1 the pair is gone, 0 it is not, or
-    /// -2 when there was none.
-    @discardableResult
-    func put(_ object: Int) -> Int {
-        guard let held = pairs[object]?.held, held > 0 else { return -2 }
-        pairs[object]!.held -= 1
-        dropUnreferencedPairs()
-        return pairs[object] == nil ? 1 : 0
-    }
+/// Brings back whatever is evicted, but for one object.
+final class RecordedDriver: ValidatingVMDriver, @unchecked Sendable {
+    var failing = -1
+    var validated: [Int] = []
+    var hasFreed = false
 
-    private func dropUnreferencedPairs() {
-        for (object, pair) in pairs where references(object) == 0 {
-            // A pair without mappings can always be destroyed; if it cannot, check() speaks of it.
-            try? space.destroyPair(pair.id)
-            pairs[object] = nil
-            objects[pair.id] = nil
-        }
-    }
+    func free(_ vm: VM) { hasFreed = true }
 
-    private func object(_ pair: PairID?) -> Int {
-        pair.flatMap { objects[$0] } ?? 0
+    func validate(_ vmBO: VMBO, _ exec: Exec) throws(KernelErrno) {
+        validated.append(vmBO.object.number)
+        if vmBO.object.number == failing { throw .ENOMEM }
+        vmBO.evict(false)
     }
 }
 
@@ -100,37 +114,34 @@ extension VASpaceUnderTest {
     /// What a request would do.
     func ask(_ request: RecordedRequest) -> Outcome {
         outcome { () throws(KernelErrno) in
-            try self.withRequest(request) { request throws(KernelErrno) in
-                try self.space.ask(request, into: &self.list)
+            try self.withRequest(request, stays: false) { request throws(KernelErrno) in
+                try self.vm.ask(request, into: &self.list)
             }
         }
     }
 
     func askPrefetch(_ addr: UInt64, _ range: UInt64) -> Outcome {
-        outcome { () throws(KernelErrno) in try self.space.askPrefetch(addr, range, into: &self.list) }
+        outcome { () throws(KernelErrno) in try self.vm.askPrefetch(addr, range, into: &self.list) }
     }
 
     func askUnmap(of object: Int) -> Outcome {
-        outcome { () throws(KernelErrno) in
-            guard let pair = self.pairs[object] else { throw .ENOENT }
-            try self.space.askUnmap(of: pair.id, into: &self.list)
-        }
+        outcome { () throws(KernelErrno) in try self.askUnmapOf(object) }
     }
 
-    /// Carries out a request in the space's own form.
+    /// Carries out a request in the VM's own form.
     func execute(_ request: RecordedRequest) -> Outcome {
         switch form {
         case .list:
             outcome { () throws(KernelErrno) in
-                try self.withRequest(request) { request throws(KernelErrno) in
-                    try self.space.ask(request, into: &self.list)
-                    try self.space.apply(&self.list)
+                try self.withRequest(request, stays: true) { request throws(KernelErrno) in
+                    try self.vm.ask(request, into: &self.list)
+                    try self.vm.apply(&self.list)
                 }
             }
         case .fused:
             outcome { () throws(KernelErrno) in
-                try self.withRequest(request) { request throws(KernelErrno) in
-                    try self.space.execute(request, into: &self.list)
+                try self.withRequest(request, stays: true) { request throws(KernelErrno) in
+                    try self.vm.execute(request, into: &self.list)
                 }
             }
         case .steps: executeSteps(request)
@@ -141,16 +152,14 @@ extension VASpaceUnderTest {
     /// is the last one told.
     func executeSteps(_ request: RecordedRequest, failing: (at: Int, errno: KernelErrno)? = nil) -> Outcome {
         var operations: [RecordedOperation] = []
-        let objectOf = object
-        let rc = Self.result { () throws(KernelErrno) in
-            try self.withRequest(request) { request throws(KernelErrno) in
-                try self.space.execute(request) { operation throws(KernelErrno) in
-                    operations.append(RecordedOperation(operation, object: objectOf))
+        let rc = locked { () throws(KernelErrno) in
+            try self.withRequest(request, stays: true) { request throws(KernelErrno) in
+                try self.vm.execute(request) { operation throws(KernelErrno) in
+                    operations.append(RecordedOperation(operation, object: self.object))
                     if let failing, operations.count - 1 == failing.at { throw failing.errno }
                 }
             }
         }
-        dropUnreferencedPairs()
         return Outcome(rc: rc, operations: operations)
     }
 
@@ -158,56 +167,54 @@ extension VASpaceUnderTest {
     func unmapAll(of object: Int) -> Outcome {
         guard form == .steps else {
             return outcome { () throws(KernelErrno) in
-                guard let pair = self.pairs[object] else { throw .ENOENT }
-                try self.space.askUnmap(of: pair.id, into: &self.list)
-                try self.space.apply(&self.list)
+                try self.askUnmapOf(object)
+                try self.vm.apply(&self.list)
             }
         }
         var asked = askUnmap(of: object)
-        if asked.rc == 0, let pair = pairs[object] {
-            var linked: [MappingID] = []
-            space.forEachLinked(pair.id) { linked.append($0.id) }
-            asked.rc = Self.result { () throws(KernelErrno) in
-                for id in linked { try self.space.remove(id) }
-            }
-            dropUnreferencedPairs()
+        asked.rc = locked { () throws(KernelErrno) in
+            for mapping in self.mappings(of: object) { try self.vm.remove(mapping.id) }
         }
         return asked
     }
 
+    private func askUnmapOf(_ object: Int) throws(KernelErrno) {
+        guard let vmBO = find(object) else { throw .ENOENT }
+        defer { letGo(vmBO) }
+        try withListLock(object) { () throws(KernelErrno) in try self.vm.askUnmap(of: vmBO, into: &self.list) }
+    }
+
     /// Runs a call that fills `list` and reads the list; a failed call gives no operations.
     private func outcome(_ call: () throws(KernelErrno) -> Void) -> Outcome {
-        let rc = Self.result(call)
-        var operations: [RecordedOperation] = []
-        if rc == 0 {
-            list.forEach { operations.append(RecordedOperation($0, object: object)) }
+        told = []
+        let rc = locked { () throws(KernelErrno) in
+            defer { self.vm.commit(&self.list) }
+            try call()
+            self.tell()
         }
-        space.commit(&list)
-        dropUnreferencedPairs()
-        return Outcome(rc: rc, operations: operations)
+        return Outcome(rc: rc, operations: told)
+    }
+
+    /// Reads the list while all pairs in it are there.
+    private func tell() {
+        if told.isEmpty { list.forEach { told.append(RecordedOperation($0, object: object)) } }
     }
 
     /// Holds a reference on the request's object while `body` runs.
+    /// - Parameter stays: an external object gets onto its list.
     private func withRequest(
-        _ r: RecordedRequest, _ body: (Request) throws(KernelErrno) -> Void
+        _ r: RecordedRequest, stays: Bool, _ body: (Request) throws(KernelErrno) -> Void
     ) throws(KernelErrno) {
-        let pair = try obtain(r.object)
-        // Not put(): operations still name the pair, which goes when they have been read.
-        defer { pairs[r.object]?.held -= 1 }
+        let vmBO = r.object == 0 ? nil : try obtainPair(r.object)
+        defer { if let vmBO { letGo(vmBO) } }
+        if stays { vmBO?.addExternal() }
+        let pair = try vmBO?.pair()
         switch r.kind {
         case .map: try body(.map(addr: r.addr, range: r.range, pair: pair, offset: r.offset))
         case .unmap: try body(.unmap(addr: r.addr, range: r.range))
         case .madvise: try body(.madvise(addr: r.addr, range: r.range, pair: pair, offset: r.offset))
         }
-    }
-
-    private static func result(_ call: () throws(KernelErrno) -> Void) -> Int {
-        do throws(KernelErrno) {
-            try call()
-            return 0
-        } catch {
-            return -Int(error.rawValue)
-        }
+        tell()
     }
 }
 
@@ -215,28 +222,27 @@ extension VASpaceUnderTest {
 
 extension VASpaceUnderTest {
     func insert(_ mapping: RecordedMapping) -> Int {
-        defer { dropUnreferencedPairs() }
-        return Self.result { () throws(KernelErrno) in
-            let pair = try self.obtain(mapping.object)
-            defer { self.pairs[mapping.object]?.held -= 1 }
-            try self.space.insert(mapping.addr, mapping.range, pair: pair, offset: mapping.offset)
+        locked { () throws(KernelErrno) in
+            let vmBO = mapping.object == 0 ? nil : try self.obtainPair(mapping.object)
+            defer { if let vmBO { self.letGo(vmBO) } }
+            try self.vm.insert(mapping.addr, mapping.range, vmBO: vmBO, offset: mapping.offset)
+            vmBO?.addExternal()
         }
     }
 
     /// Finds exactly and removes; -2 when not found, as the vectors have it also for the reserved mapping.
     func remove(_ addr: UInt64, _ range: UInt64) -> Int {
-        guard let found = space.find(addr, range) else { return -2 }
-        let rc = Self.result { () throws(KernelErrno) in try self.space.remove(found.id) }
-        dropUnreferencedPairs()
+        guard let found = vm.space.find(addr, range) else { return -2 }
+        let rc = locked { () throws(KernelErrno) in try self.vm.remove(found.id) }
         return rc == -Int(KernelErrno.EPERM.rawValue) && found.id == .kernel ? -2 : rc
     }
 
-    func find(_ addr: UInt64, _ range: UInt64) -> RecordedMapping? { recorded(space.find(addr, range)) }
-    func findFirst(_ addr: UInt64, _ range: UInt64) -> RecordedMapping? { recorded(space.findFirst(addr, range)) }
-    func findPrev(_ addr: UInt64) -> RecordedMapping? { recorded(space.findPrev(addr)) }
-    func findNext(_ addr: UInt64) -> RecordedMapping? { recorded(space.findNext(addr)) }
-    func isValid(_ addr: UInt64, _ range: UInt64) -> Bool { space.isValid(addr, range) }
-    func isEmpty(_ addr: UInt64, _ range: UInt64) -> Bool { space.isEmpty(addr, range) }
+    func find(_ addr: UInt64, _ range: UInt64) -> RecordedMapping? { recorded(vm.space.find(addr, range)) }
+    func findFirst(_ addr: UInt64, _ range: UInt64) -> RecordedMapping? { recorded(vm.space.findFirst(addr, range)) }
+    func findPrev(_ addr: UInt64) -> RecordedMapping? { recorded(vm.space.findPrev(addr)) }
+    func findNext(_ addr: UInt64) -> RecordedMapping? { recorded(vm.space.findNext(addr)) }
+    func isValid(_ addr: UInt64, _ range: UInt64) -> Bool { vm.space.isValid(addr, range) }
+    func isEmpty(_ addr: UInt64, _ range: UInt64) -> Bool { vm.space.isEmpty(addr, range) }
 
     private func recorded(_ mapping: Mapping?) -> RecordedMapping? {
         mapping.map { RecordedMapping($0, object: object) }
@@ -246,23 +252,24 @@ extension VASpaceUnderTest {
 // MARK: - The state
 
 extension VASpaceUnderTest {
-    var count: Int { space.count }
-    var warningCount: Int { space.warningCount }
-    func check() -> String? { space.check() }
+    var count: Int { vm.space.count }
+    var warningCount: Int { vm.space.warningCount }
+    func check() -> String? { vm.space.check() }
 
     /// All mappings in address order, the reserved one included.
     var mappings: [RecordedMapping] {
         var all: [RecordedMapping] = []
-        space.forEach { all.append(RecordedMapping($0, object: object)) }
+        vm.space.forEach { all.append(RecordedMapping($0, object: object)) }
         return all
     }
 
     /// Start addresses of an object's mappings in link order.
     func linked(_ object: Int) -> [UInt64] {
         var starts: [UInt64] = []
-        if let pair = pairs[object] {
-            space.forEachLinked(pair.id) { starts.append($0.addr) }
-        }
+        _ = locked { () throws(KernelErrno) in starts = self.mappings(of: object).map(\.addr) }
         return starts
     }
+
+    /// The number of the object of a pair, 0 of none.
+    func object(_ pair: PairID?) -> Int { vm.vmBO(of: pair)?.object.number ?? 0 }
 }
