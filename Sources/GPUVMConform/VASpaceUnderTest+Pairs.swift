@@ -80,10 +80,10 @@ extension VASpaceUnderTest {
         return result
     }
 
-    /// Takes a reference, making the pair when there is none.
+    /// Takes a reference, making the pair when there is none; an external object gets onto its list, as recorded.
     func obtain(_ object: Int) -> Int {
         locked { () throws(KernelErrno) in
-            _ = try self.obtainPair(object)
+            try self.obtainPair(object).addExternal()
             self.held[object] += 1
         }
     }

@@ -172,6 +172,7 @@ extension VASpaceUnderTest {
             }
         }
         var asked = askUnmap(of: object)
+        guard asked.rc == 0 else { return asked }
         asked.rc = locked { () throws(KernelErrno) in
             for mapping in self.mappings(of: object) { try self.vm.remove(mapping.id) }
         }
