@@ -48,9 +48,9 @@ struct Falsification: Sendable, CustomTestStringConvertible {
             .init(f, id, ["final", "bos", 0, "vas", 0], "\"27800\"", "links of object 1"),
             .init(f, id, ["final", "bos", 0, "refs"], "6", "refs of object 1"),
             .init(f, id, ["final", "bos", 1], "", "links of object 2"),
-            .init(f, id, ["final", "bos", 1, "ev"], "1", "evicted marks"),
-            .init(f, id, ["final", "ext"], "[1]", "external object list"),
-            .init(f, id, ["final", "evl"], "[1]", "evict list"),
+            .init(f, id, ["final", "bos", 1, "ev"], "1", "evicted mark of object 2"),
+            .init(f, id, ["final", "ext"], "[1]", "external objects"),
+            .init(f, id, ["final", "evl"], "[1]", "evicted objects"),
             .init(f, "callback-fails-0-1", ["steps", 6, "rc"], "-5", "rc"),
             .init(f, "callback-fails-0-1", ["steps", 6, "at"], "2", "ops"),
             .init(f, "callback-fails-0-1", ["steps", 6, "ops", 1], "", "ops"),
@@ -58,6 +58,30 @@ struct Falsification: Sendable, CustomTestStringConvertible {
             .init(f, "evict-validate-plain-0", ["steps", 22, "rc"], "-2", "rc"),
             .init(f, "evict-validate-plain-0", ["steps", 24, "refs"], "3", "refs"),
             .init(f, "invalid-ranges", ["steps", 0, "ok"], "1", "valid"),
+        ]
+    }()
+
+    /// Steps of "evict-validate-plain-0": six maps, lock, evict 1, 4, 3, 3, lock, validate, …, at 28 put, 31 validate,
+    /// 32 lockrange.
+    private static let pairs: [Falsification] = {
+        let (f, id) = ("gpuvm/edges", "evict-validate-plain-0")
+        return [
+            .init(f, id, ["vm", "flags"], "1", "evict"),
+            .init(f, id, ["vm", "flags"], "4", "bad input"),
+            .init(f, id, ["steps", 6, "objs"], "[0,4,3,5,6]", "lock"),
+            .init(f, id, ["steps", 6, "ext"], "[3,4,5]", "lock"),
+            .init(f, id, ["steps", 7, "on"], "0", "evict"),
+            .init(f, id, ["steps", 8, "evl"], "[4,1]", "evict"),
+            .init(f, id, ["steps", 12, "fail"], "-1", "validate"),
+            .init(f, id, ["steps", 12, "bos"], "[1,3,4]", "validate"),
+            .init(f, id, ["steps", 12, "evl"], "[]", "validate"),
+            .init(f, id, ["steps", 28, "b"], "0", "bad input"),
+            .init(f, id, ["steps", 29, "rc"], "0", "rc"),
+            .init(f, id, ["steps", 30, "bos", 3, "refs"], "2", "refs of object 5"),
+            .init(f, id, ["steps", 33, "objs"], "[1,6]", "lockrange"),
+            .init(f, id, ["steps", 33, "dup"], "0", "lockrange"),
+            .init("gpuvm/random", "random-6", ["steps", 64, "objs"], "[1,6]", "maplock"),
+            .init("gpuvm/random", "random-6", ["steps", 102, "objs"], "[1]", "unmaplock"),
         ]
     }()
 
@@ -150,7 +174,7 @@ struct Falsification: Sendable, CustomTestStringConvertible {
         .init("mmu/tables", "pages-gp100", ["pages", 3, "comp"], "1", "pages"),
     ]
 
-    @Test("a changed value fails and is named", arguments: space + tables + beside + early + words)
+    @Test("a changed value fails and is named", arguments: space + pairs + tables + beside + early + words)
     func falsified(change: Falsification) throws {
         do {
             let result = try Vectors.run(try change.apply())
