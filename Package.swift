@@ -88,7 +88,7 @@ let package = Package(
         test("DRMSchedulerTests", ["DRMScheduler", "DRMSync", "DRMLock", "KernelErrno"]),
         test("DRMExecTests", ["DRMExec", "DRMSync", "DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("JSONLinesTests", ["JSONLines"]),
-        test("GPUVMTests", ["GPUVM", "KernelErrno", "Model"]),
+        test("GPUVMTests", ["GPUVM", "DRMExec", "DRMSync", "DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("NVMMUTests", ["NVMMU", "KernelErrno", "Model"]),
         test("GPUVMConformTests", ["GPUVMConform", "JSONLines", "KernelErrno", "NVMMU"]),
         test("NouveauUAPITests", ["NouveauUAPI", "CNouveauUAPI", "KernelErrno"]),

@@ -93,7 +93,7 @@ extension VM {
 
     /// Locks the objects mapped in a range (`drm_gpuvm_exec_lock_range`). With the space serialised.
     public func execLockRange(
-        _ exec: Exec, _ flags: Exec.Flags = [], _ addr: UInt64, _ range: UInt64, fences: Int
+        _ exec: Exec, _ addr: UInt64, _ range: UInt64, _ flags: Exec.Flags = [], fences: Int
     ) throws(KernelErrno) {
         try exec.run(flags) { exec throws(KernelErrno) in
             try prepareRange(exec, addr, range, fences: fences)

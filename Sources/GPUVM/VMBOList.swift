@@ -7,7 +7,7 @@ internal import KernelErrno
 /// Guarded by a spin lock of its own, or, in a VM with `resvProtected`, by the VM's reservation: then by whoever calls,
 /// and the lock validator looks.
 ///
-/// Invariant: without `resvProtected`, nodes are on `local` only while somebody iterates.
+/// Invariant: nodes are on `local` only while somebody iterates.
 final class VMBOList: @unchecked Sendable {
     private let spin = SpinLock()
     private let reservation: Reservation?
@@ -76,61 +76,48 @@ final class VMBOList: @unchecked Sendable {
     func forEach(
         overlapped: () -> Void, _ body: (VMBO) throws(KernelErrno) -> Void
     ) throws(KernelErrno) {
-        if reservation != nil { try forEachLocked(body) } else { try forEachUnlocked(overlapped, body) }
-    }
-
-    private func forEachLocked(_ body: (VMBO) throws(KernelErrno) -> Void) throws(KernelErrno) {
-        lock()
-        var node = head.pointee.next
-        while node != head {
-            let next = node.pointee.next
-            let vmBO = node.pointee.owner.unsafelyUnwrapped.takeUnretainedValue()
-            if !vmBO.isZombie { try body(vmBO) }
-            node = next
-        }
-    }
-
-    /// The spin lock is not held while `body` runs: each pair is kept by a reference of its own instead.
-    private func forEachUnlocked(
-        _ overlapped: () -> Void, _ body: (VMBO) throws(KernelErrno) -> Void
-    ) throws(KernelErrno) {
         begin(overlapped)
         var failure: KernelErrno?
         while failure == nil, let vmBO = takeNext() {
             do throws(KernelErrno) { try body(vmBO) } catch { failure = error }
-            vmBO.letGo()
+            if reservation == nil { vmBO.letGo() }
         }
         end()
         if let failure { throw failure }
     }
 
     private func begin(_ overlapped: () -> Void) {
-        spin.lock()
+        lock()
         let other = isIterated
         isIterated = true
-        spin.unlock()
+        unlock()
         if other { overlapped() }
     }
 
-    /// The next pair that lives, with a reference, moved to `local`.
+    /// The next pair that lives, moved to `local`. The spin lock is not held on it: it has a reference instead.
     private func takeNext() -> VMBO? {
-        spin.lock()
-        defer { spin.unlock() }
+        lock()
+        defer { unlock() }
         while !head.isAlone {
             let node = head.pointee.next
             let vmBO = node.pointee.owner.unsafelyUnwrapped.takeUnretainedValue()
             node.leave()
-            guard vmBO.getUnlessZombie() else { continue }
-            local.append(node)
-            return vmBO
+            if reservation != nil {
+                // Zombies stay until their end.
+                local.append(node)
+                if !vmBO.isZombie { return vmBO }
+            } else if vmBO.getUnlessZombie() {
+                local.append(node)
+                return vmBO
+            }
         }
         return nil
     }
 
     private func end() {
-        spin.lock()
+        lock()
         head.prepend(all: local)
         isIterated = false
-        spin.unlock()
+        unlock()
     }
 }

@@ -134,7 +134,7 @@ extension VASpaceUnderTest {
 
     func lockRange(_ addr: UInt64, _ range: UInt64, _ flags: Exec.Flags) -> LockOutcome {
         lockOutcome { () throws(KernelErrno) in
-            try self.vm.execLockRange(self.exec, flags, addr, range, fences: 1)
+            try self.vm.execLockRange(self.exec, addr, range, flags, fences: 1)
         }
     }
 

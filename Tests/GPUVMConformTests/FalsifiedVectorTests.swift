@@ -77,7 +77,7 @@ struct Falsification: Sendable, CustomTestStringConvertible {
             .init(f, id, ["steps", 12, "evl"], "[]", "validate"),
             .init(f, id, ["steps", 28, "b"], "0", "bad input"),
             .init(f, id, ["steps", 29, "rc"], "0", "rc"),
-            .init(f, id, ["steps", 30, "bos", 3, "refs"], "2", "refs of object 5"),
+            .init(f, id, ["steps", 30, "bos", 3, "refs"], "2", "refs of object 6"),
             .init(f, id, ["steps", 33, "objs"], "[1,6]", "lockrange"),
             .init(f, id, ["steps", 33, "dup"], "0", "lockrange"),
             .init("gpuvm/random", "random-6", ["steps", 64, "objs"], "[1,6]", "maplock"),
