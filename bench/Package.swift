@@ -12,6 +12,8 @@ let package = Package(
                 .product(name: "DRMLock", package: "gpuvm"),
                 .product(name: "DRMSync", package: "gpuvm"),
                 .product(name: "DRMScheduler", package: "gpuvm"),
+                .product(name: "DRMExec", package: "gpuvm"),
+                .product(name: "GPUVM", package: "gpuvm"),
             ],
             path: "sync")
     ],
