@@ -103,6 +103,14 @@ public final class VM: @unchecked Sendable {
         _ = Unmanaged.passRetained(self)
     }
 
+    deinit {
+        var next = dead.load(ordering: .acquiring)
+        while let memory = next {
+            next = memory.pointee.nextDead
+            Glibc.free(memory)
+        }
+    }
+
     /// An object that is nothing but a reservation, for a VM without an object of its own to give
     /// (`drm_gpuvm_resv_object_alloc`).
     public static func makeResvObject(gate: Gate) -> GEMObject { GEMObject(gate: gate) }
@@ -143,7 +151,6 @@ public final class VM: @unchecked Sendable {
     private func fini() {
         warn(if: gpuvm_count(core) > 0, "a VM ends with mappings")
         warn(if: zombies.load(ordering: .relaxed) != nil, "a VM ends with pairs that wait for their end")
-        buryDead()
         driver.free(self)
         Unmanaged.passUnretained(self).release()
     }
