@@ -27,7 +27,10 @@ open class MappableObject: GEMObject, @unchecked Sendable {
         gate.declareOrder([.signalling, Self.gpuvaLockClass])
     }
 
-    deinit { head.deallocate() }
+    deinit {
+        head.deallocate()
+        index.deallocate()
+    }
 
     /// Calls `body` for each of its pairs, in the order they were made; that pair may go meanwhile
     /// (`drm_gem_for_each_gpuvm_bo_safe`). With the list's lock held.
@@ -75,23 +78,21 @@ open class MappableObject: GEMObject, @unchecked Sendable {
         guard wanted > room.load(ordering: .relaxed) else { return }
         gate.mightAllocate()
         let capacity = 1 << (Int.bitWidth - (2 * wanted - 1).leadingZeroBitCount)
-        guard let larger = VMBOIndex(capacity: capacity, allocate: vm.allocate) else { return }
+        guard var other = VMBOIndex(capacity: capacity, allocate: vm.allocate) else { return }
         let isImmediate = vm.flags.contains(.immediateMode)
         if isImmediate { gpuvaLock.lock() }
-        let old = exchangeIndex(larger)
+        if other.capacity > index.capacity { exchangeIndex(&other) }
         if isImmediate { gpuvaLock.unlock() }
-        _ = consume old
+        other.deallocate()
     }
 
-    private final func exchangeIndex(_ larger: consuming VMBOIndex) -> VMBOIndex? {
-        guard larger.capacity > index.capacity else { return larger }
+    private final func exchangeIndex(_ larger: inout VMBOIndex) {
         var node = head.pointee.next
         while node != head {
             larger.insert(node.pointee.owner.unsafelyUnwrapped.takeUnretainedValue())
             node = node.pointee.next
         }
-        room.store(larger.capacity, ordering: .relaxed)
         swap(&index, &larger)
-        return larger
+        room.store(index.capacity, ordering: .relaxed)
     }
 }

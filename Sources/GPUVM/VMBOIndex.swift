@@ -2,28 +2,28 @@ internal import Glibc
 
 /// Finds the pair of an object and a VM, however many VMs the object is in: chains of pairs, by a hash of the VM.
 /// Guarded by what guards the object's list of pairs. Without memory for more chains they only grow longer.
-struct VMBOIndex: ~Copyable {
+struct VMBOIndex {
     private typealias Chain = Unmanaged<VMBO>?
 
-    private var chains: UnsafeMutablePointer<Chain>?
+    private let chains: UnsafeMutablePointer<Chain>
     private let shift: UInt64
     let capacity: Int
 
-    /// - Parameter capacity: a power of two, 1 at least.
     /// `nil`: no memory.
+    /// - Parameter capacity: a power of two, 2 at least.
     init?(capacity: Int, allocate: (Int) -> UnsafeMutableRawPointer?) {
         guard let memory = allocate(capacity * MemoryLayout<Chain>.stride) else { return nil }
         chains = memory.bindMemory(to: Chain.self, capacity: capacity)
-        chains?.initialize(repeating: nil, count: capacity)
+        chains.initialize(repeating: nil, count: capacity)
         shift = UInt64(64 - capacity.trailingZeroBitCount)
         self.capacity = capacity
     }
 
-    deinit { free(chains) }
+    func deallocate() { free(chains) }
 
     private func chain(of vm: VM) -> UnsafeMutablePointer<Chain> {
         let hash = UInt64(UInt(bitPattern: Unmanaged.passUnretained(vm).toOpaque())) &* 0x9e37_79b9_7f4a_7c15
-        return chains.unsafelyUnwrapped + Int(truncatingIfNeeded: hash >> shift)
+        return chains + Int(truncatingIfNeeded: hash >> shift)
     }
 
     func find(_ vm: VM) -> VMBO? {
