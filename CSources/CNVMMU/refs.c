@@ -3,8 +3,9 @@
  *
  * nvkm's rules for the pair: referencing small entries takes the big entry over them away at once (it becomes 0, so
  * that the SPT is looked into), whether or not it was valid; when the last small reference below goes, the big
- * entry hides them again, or is sparse, unless a big page has been referenced since. Without a hiding pattern (Fermi)
- * a valid big entry stays until it is unmapped.
+ * entry hides them again, or is sparse, unless a big page has been referenced since. Without a hiding pattern (Fermi),
+ * and where the space keeps large pages, a valid big entry stays until it is unmapped; it then becomes 0 if there are
+ * small references below.
  */
 #include <errno.h>
 #include <stdalign.h>
@@ -46,7 +47,7 @@ void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint
         bits_clear(t->bits + sh->holds, big, 1);
         if (bits_get(sparse_of(sh, t, LPT), big))
             small_fill_sparse(vmm, t, big);
-        if (vmm->format->hidden)
+        if (vmm->format->hidden && !(vmm->keep_large && entry_is_page(vmm, sh, t, LPT, big)))
             big_entry_write(vmm, t, big, 0);
     }
 }
@@ -70,6 +71,8 @@ void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, ui
 
 void nvmmu__table_show(struct nvmmu_vmm *vmm, const struct table *t)
 {
+    if (vmm->keep_large)
+        return;
     for (; t->parent && holds_pages(vmm, t->parent); t = t->parent)
         if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
             nvmmu__table_link(vmm, t);

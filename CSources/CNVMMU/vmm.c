@@ -106,6 +106,7 @@ int nvmmu_vmm_create(const struct nvmmu_vmm_config *config, struct nvmmu_vmm **o
         .stolen = config->stolen,
         .dummy = config->dummy,
         .gsp_rm = config->gsp_rm,
+        .keep_large = config->keep_large,
         .depths = config->format->level_count - 1u,
     };
     for (unsigned depth = 0; depth < vmm->depths; depth++)

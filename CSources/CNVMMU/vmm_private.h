@@ -89,6 +89,7 @@ struct nvmmu_vmm {
     uint64_t stolen; /* where VRAM lies in system memory; 0: it is VRAM */
     uint64_t dummy;  /* nv44: what entries that are unmapped may show */
     bool gsp_rm;
+    bool keep_large; /* pages stay over what comes below them until they are unmapped */
     bool bar; /* the space is the BARs' */
 
     unsigned depths; /* of software tables: level_count - 1 */
@@ -153,7 +154,7 @@ bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 /* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
 void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
-/* Pages that stand over the tables of `t` give way to them. */
+/* Pages that stand over the tables of `t` give way to them, unless they are kept. */
 void nvmmu__table_show(struct nvmmu_vmm *vmm, const struct table *t);
 
 /* ---- map.c ---------------------------------------------------------------------------------------------- */

@@ -84,11 +84,13 @@ public struct PageTables: ~Copyable {
     var vmas: OpaquePointer?
     private let owner: HookOwner
 
-    /// Makes an empty space. `kernelAddr`/`kernelSize` is the area that the raw operations may not touch.
+    /// Makes an empty space. `kernelAddr`/`kernelSize` is the area that the raw operations may not touch. `keepLarge`:
+    /// a mapped page stays, and hides smaller ones that are referenced below it, until it is unmapped; otherwise it
+    /// gives way to the first such reference, as in nouveau.
     /// - Throws: `EINVAL`: the kernel area or `limits` exceed the address bits; `ENOMEM`.
     public init(
         format: Format, windows: [MemoryWindow], kernelAddr: UInt64 = 0, kernelSize: UInt64 = 0, gspRM: Bool = false,
-        limits: SpaceLimits = SpaceLimits(), hooks: any PageTableHooks
+        keepLarge: Bool = false, limits: SpaceLimits = SpaceLimits(), hooks: any PageTableHooks
     ) throws(KernelErrno) {
         let owner = HookOwner(hooks)
         var config = nvmmu_vmm_config()
@@ -97,6 +99,7 @@ public struct PageTables: ~Copyable {
         config.kernel_addr = kernelAddr
         config.kernel_size = kernelSize
         config.gsp_rm = gspRM
+        config.keep_large = keepLarge
         config.start = limits.start
         config.limit = limits.limit
         config.stolen = limits.stolen

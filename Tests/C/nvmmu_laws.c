@@ -491,6 +491,149 @@ static void referencing_small_pages_takes_the_big_page_away_at_once(void)
     close_all(f);
 }
 
+/* A space that keeps large pages, a page of a larger size in it, and what lies below. */
+struct kept {
+    struct fixture f;
+    unsigned shift;
+    bool sparse; /* the addresses are a sparse range */
+};
+
+enum { BIG_PA = 0x8000000, SMALL_PA = 0x400000, SMALL_AT = 0x3000 };
+
+static struct kept kept_open(const char *format, unsigned shift, bool sparse)
+{
+    struct kept k = {{.b = bank_new()}, shift, sparse};
+    struct nvmmu_vmm_config config = bank_config(k.f.b, format);
+
+    config.keep_large = true;
+    REQUIRE(nvmmu_vmm_create(&config, &k.f.v) == 0, "create");
+    if (sparse)
+        REQUIRE(nvmmu_vmm_sparse(k.f.v, VA, 1ull << shift, true) == 0, "sparse");
+    return k;
+}
+
+static void kept_close(struct kept k)
+{
+    if (k.sparse)
+        REQUIRE(nvmmu_vmm_sparse(k.f.v, VA, 1ull << k.shift, false) == 0, "not sparse");
+    REQUIRE(digest_of(k.f.v).tables == 1, "tables left");
+    close_all(k.f);
+}
+
+/* The large page is what every address shows. */
+static void require_large(struct kept k, const char *when)
+{
+    for (uint64_t at = 0; at < 1ull << k.shift; at += 0x1000)
+        REQUIRE(walk_at(k.f.v, VA + at).pa == BIG_PA + at, "%s: 0x%" PRIx64, when, at);
+    vmm_require_sound(k.f.v);
+}
+
+/* Two small pages, or none, and nothing beside them. */
+static void require_small(struct kept k, bool mapped, const char *when)
+{
+    const enum nvmmu_state empty = k.sparse ? NVMMU_SPARSE : NVMMU_UNMAPPED;
+
+    for (uint64_t at = 0; at < 1ull << k.shift; at += 0x1000) {
+        bool here = mapped && at - SMALL_AT < 0x2000;
+        struct nvmmu_walk w = walk_at(k.f.v, VA + at);
+
+        REQUIRE(w.state == (here ? NVMMU_MAPPED : empty) && (!here || w.pa == SMALL_PA + at - SMALL_AT),
+                "%s: state %d at 0x%" PRIx64, when, w.state, at);
+    }
+    vmm_require_sound(k.f.v);
+}
+
+/* A bind that replaces the large page: its references first, its job later. */
+static void small_pages_replace_a_kept_one(struct kept k, bool mapped_below, bool flag, bool small_goes_first)
+{
+    struct fixture f = k.f;
+    const uint64_t size = 1ull << k.shift;
+
+    get_and_map(f, VA, size, k.shift, BIG_PA);
+    REQUIRE(nvmmu_vmm_get(f.v, VA + SMALL_AT, 0x2000, 12) == 0, "get");
+    require_large(k, "references below");
+    if (mapped_below)
+        REQUIRE(map_piece(f.v, VA + SMALL_AT, 0x2000, 12, NVMMU_VRAM, SMALL_PA) == 0, "map");
+    require_large(k, "pages below");
+    REQUIRE(nvmmu_vmm_unmap(f.v, VA, size, k.shift, flag && k.sparse) == 0, "unmap");
+    require_small(k, mapped_below, "large page unmapped");
+    if (!mapped_below)
+        REQUIRE(map_piece(f.v, VA + SMALL_AT, 0x2000, 12, NVMMU_VRAM, SMALL_PA) == 0, "map");
+    require_small(k, true, "small pages mapped");
+    if (!small_goes_first)
+        REQUIRE(nvmmu_vmm_put(f.v, VA, size, k.shift) == 0, "put");
+    require_small(k, true, "before the small pages go");
+    unmap_and_put(f, VA + SMALL_AT, 0x2000, 12, flag && k.sparse);
+    require_small(k, false, "all unmapped");
+    if (small_goes_first)
+        REQUIRE(nvmmu_vmm_put(f.v, VA, size, k.shift) == 0, "put");
+    require_small(k, false, "all gone");
+}
+
+/* The other way: small pages are there first. */
+static void a_kept_page_hides_small_ones_until_it_goes(struct kept k, bool flag)
+{
+    struct fixture f = k.f;
+    const uint64_t size = 1ull << k.shift;
+
+    get_and_map(f, VA + SMALL_AT, 0x2000, 12, SMALL_PA);
+    REQUIRE(nvmmu_vmm_get(f.v, VA, size, k.shift) == 0, "get");
+    require_small(k, true, "references over them");
+    REQUIRE(map_piece(f.v, VA, size, k.shift, NVMMU_VRAM, BIG_PA) == 0, "map");
+    require_large(k, "mapped over them");
+    REQUIRE(nvmmu_vmm_get(f.v, VA + SMALL_AT, 0x1000, 12) == 0, "get again");
+    require_large(k, "more references below");
+    REQUIRE(nvmmu_vmm_put(f.v, VA + SMALL_AT, 0x1000, 12) == 0, "put again");
+    require_large(k, "fewer references below");
+    REQUIRE(nvmmu_vmm_unmap(f.v, VA, size, k.shift, flag && k.sparse) == 0, "unmap");
+    require_small(k, true, "they show again");
+    REQUIRE(map_piece(f.v, VA, size, k.shift, NVMMU_VRAM, BIG_PA) == 0, "map");
+    unmap_and_put(f, VA + SMALL_AT, 0x2000, 12, flag && k.sparse);
+    require_large(k, "small pages gone");
+    unmap_and_put(f, VA, size, k.shift, flag && k.sparse);
+    require_small(k, false, "all gone");
+}
+
+static void large_pages_are_kept_where_a_space_says_so(void)
+{
+    static const struct {
+        const char *format;
+        unsigned shift;
+        bool sparse;
+    } row[] = {{"gf100", 17, false}, {"gk104", 17, false}, {"gk104-64k", 16, false}, {"gm200", 17, false},
+               {"gm200", 17, true},  {"gp100", 16, false}, {"gp100", 16, true},      {"gp100", 21, false},
+               {"gp100", 21, true},  {"tu102", 16, true},  {"gh100", 16, true},      {"gh100", 21, true}};
+
+    for (unsigned i = 0; i < sizeof row / sizeof row[0]; i++) {
+        for (unsigned how = 0; how < 8; how++) {
+            struct kept k = kept_open(row[i].format, row[i].shift, row[i].sparse);
+
+            small_pages_replace_a_kept_one(k, how & 1, how & 2, how & 4);
+            a_kept_page_hides_small_ones_until_it_goes(k, how & 2);
+            kept_close(k);
+        }
+    }
+}
+
+/* A range that becomes sparse in small pages below a kept one shows when that is unmapped. */
+static void a_kept_page_hides_sparse_entries_until_it_goes(void)
+{
+    static const unsigned shift[] = {16, 21};
+
+    for (unsigned i = 0; i < 2; i++) {
+        struct kept k = kept_open("gp100", shift[i], false);
+
+        get_and_map(k.f, VA, 1ull << shift[i], shift[i], BIG_PA);
+        REQUIRE(nvmmu_vmm_sparse(k.f.v, VA, 0x2000, true) == 0, "sparse");
+        require_large(k, "sparse below");
+        REQUIRE(nvmmu_vmm_unmap(k.f.v, VA, 1ull << shift[i], shift[i], false) == 0, "unmap");
+        REQUIRE(state_at(k.f, VA + 0x1fff) == NVMMU_SPARSE && state_at(k.f, VA + 0x2000) == NVMMU_UNMAPPED, "seen");
+        REQUIRE(nvmmu_vmm_sparse(k.f.v, VA, 0x2000, false) == 0, "undo");
+        REQUIRE(nvmmu_vmm_put(k.f.v, VA, 1ull << shift[i], shift[i]) == 0, "put");
+        kept_close(k);
+    }
+}
+
 /* SIZE-OVERLAP: new references are taken before the old mapping goes, as VM_BIND does. */
 static void a_mapping_replaces_one_of_another_page_size(void)
 {
@@ -721,6 +864,8 @@ int main(void)
     unmap_to_sparse_holds_outside_sparse_ranges_too();
     the_lpt_hides_all_but_the_slots_of_small_pages();
     referencing_small_pages_takes_the_big_page_away_at_once();
+    large_pages_are_kept_where_a_space_says_so();
+    a_kept_page_hides_sparse_entries_until_it_goes();
     a_mapping_replaces_one_of_another_page_size();
     a_cursor_remembers_tables_and_no_entries();
     contiguous_pages_are_one_extent();

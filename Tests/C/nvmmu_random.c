@@ -3,7 +3,8 @@
  * nvmmu_walk, nvmmu_translate and nvmmu_extents; failed calls change nothing; no table is leaked.
  *
  * The model knows nothing of tables, but of nvkm's rules for references of two sizes on one address: small ones take
- * a big page away, tables take a page of the directory away, and what is below shows again when a page goes.
+ * a big page away, tables take a page of the directory away, and what is below shows again when a page goes. Or, where
+ * a space keeps large pages: nothing takes a page away.
  */
 #include "nvmmu_support.h"
 
@@ -19,6 +20,7 @@ struct geometry {
     unsigned sizes;    /* of pages: 2 where PD0 holds none */
     bool sparse;
     bool hides;     /* small references take a big page away */
+    bool keeps;     /* nothing takes a page away */
     bool by_target; /* vol is that of the memory */
     bool tegra;     /* system memory only, as VRAM */
 };
@@ -89,12 +91,18 @@ static bool small_in_use(const struct region *r, uint32_t big)
     return false;
 }
 
+static void model_tables_taken(struct region *r, uint32_t page, unsigned k)
+{
+    if (!r->g->keeps)
+        r->unit[2][over(r, page, k, 2)].valid = false;
+}
+
 static void model_small_taken(struct region *r, uint32_t page)
 {
     uint32_t big = over(r, page, 0, 1);
 
-    r->unit[2][over(r, page, 0, 2)].valid = false;
-    if (!r->shadowed[big] && r->g->hides)
+    model_tables_taken(r, page, 0);
+    if (!r->shadowed[big] && r->g->hides && !r->g->keeps)
         r->unit[1][big].valid = false;
     r->shadowed[big] = true;
 }
@@ -113,7 +121,7 @@ static void model_get(struct region *r, unsigned k, uint32_t first, uint32_t n)
             model_small_taken(r, i);
         if (k == 1) {
             r->shadowed[i] = false;
-            r->unit[2][over(r, i, 1, 2)].valid = false;
+            model_tables_taken(r, i, 1);
         }
     }
 }
@@ -139,7 +147,7 @@ static void model_sparse(struct region *r, uint32_t first, uint32_t n, bool take
         if (huge >= first && huge + huges <= first + n)
             continue;
         if (take)
-            r->unit[2][over(r, p, 0, 2)].valid = false;
+            model_tables_taken(r, p, 0);
         if (big >= first && big + bigs <= first + n)
             continue;
         r->sparse_small[p] = take;
@@ -565,8 +573,9 @@ static uint64_t base_of(const struct nvmmu_format *f, unsigned i)
         (1ull << 29) - 4 * MiB, (1ull << 38) - 4 * MiB, (1ull << (top - 1)) - 4 * MiB, (1ull << top) - 8 * MiB}[i];
 }
 
-static void run(const char *format, uint64_t seed, uint64_t ops)
+static void run(const char *format, bool keeps, uint64_t seed, uint64_t ops)
 {
+    struct nvmmu_vmm_config config;
     struct test *t = calloc(1, sizeof(*t));
 
     REQUIRE(t, "memory");
@@ -574,7 +583,10 @@ static void run(const char *format, uint64_t seed, uint64_t ops)
     t->bank = bank_new();
     t->format = nvmmu_format_find(format);
     t->g = geometry_of(format);
-    t->vmm = vmm_new(t->bank, format);
+    t->g.keeps = keeps;
+    config = bank_config(t->bank, format);
+    config.keep_large = keeps;
+    REQUIRE(nvmmu_vmm_create(&config, &t->vmm) == 0, "create");
     t->forgotten = ~0u;
     for (unsigned i = 0; i < REGIONS; i++)
         t->region[i] = (struct region){.g = &t->g, .base = base_of(t->format, i)};
@@ -600,8 +612,8 @@ static void run(const char *format, uint64_t seed, uint64_t ops)
             drop_everything(t);
     }
     drop_everything(t);
-    printf("  %s: %" PRIu64 " operations, %" PRIu64 " refused, %" PRIu64 " short of memory, %u flushes\n", format,
-           t->ops, t->refused, t->failed, t->bank->flushes);
+    printf("  %s%s: %" PRIu64 " operations, %" PRIu64 " refused, %" PRIu64 " short of memory, %u flushes\n", format,
+           keeps ? ", large pages kept" : "", t->ops, t->refused, t->failed, t->bank->flushes);
     nvmmu_vmm_destroy(t->vmm);
     bank_delete(t->bank);
     free(t);
@@ -615,7 +627,9 @@ int main(void)
     };
     uint64_t seed = seed_choose("nvmmu_random"), ops = getenv("LONG") ? 10 * OPS : OPS;
 
-    for (unsigned i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
-        run(formats[i], seed + i, ops);
+    for (unsigned i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+        run(formats[i], false, seed + i, ops);
+        run(formats[i], true, seed + i, ops / 4);
+    }
     return 0;
 }

@@ -334,6 +334,7 @@ static bool test_init(struct test *t)
     config.hooks.alloc_table = alloc_table;
     config.hooks.free_table = free_table;
     config.gsp_rm = how & 1;
+    config.keep_large = how & 128;
     if (how & 2) {
         config.kernel_addr = (uint64_t)byte(&t->in) << 20;
         config.kernel_size = (uint64_t)byte(&t->in) << 20;

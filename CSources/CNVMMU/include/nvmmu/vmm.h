@@ -58,6 +58,10 @@ struct nvmmu_vmm_config {
     size_t window_count;
     uint64_t kernel_addr, kernel_size; /* not for the raw operations: [kernel_addr, + kernel_size) */
     bool gsp_rm; /* GSP firmware is in charge: compressible kinds are kept */
+    /* References on smaller pages (or sparse entries) below leave a page that is mapped as it is, hiding them, until it
+     * is unmapped. false: it gives way at once, as nouveau has it. For references that are taken ahead of the job that
+     * unmaps the page. */
+    bool keep_large;
     uint64_t start, limit; /* the space has the addresses [start, limit); both 0: all of the format */
     uint64_t stolen; /* mcp77: address in system memory where VRAM begins; 0: there is VRAM */
     uint64_t dummy;  /* nv44: address of 16 KiB that unmapped addresses may show */
