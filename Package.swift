@@ -67,7 +67,12 @@ let package = Package(
         swift("NVMMU", ["KernelErrno", "CNVMMU"]),
         swift("GPUVM", ["KernelErrno", "CGPUVM", "DRMLock", "DRMSync", "DRMExec"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
-        swift("NouveauDevice", ["KernelErrno", "DRMLock", "DRMSync", "NVMMU", "GPUVM", "NouveauUAPI", "CMemfd"]),
+        swift(
+            "NouveauDevice",
+            [
+                "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CNVMMU", "CNVEngine", "NVMMU", "GPUVM",
+                "NouveauUAPI", "CMemfd",
+            ]),
         swift("JSONLines", ["CZlib"]),
         swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "CNouveauUAPI", "NouveauDevice", "JSONLines"]),
         swift("GPUVMConform", ["KernelErrno", "DRMLock", "DRMSync", "DRMExec", "GPUVM", "NVMMU", "JSONLines"]),

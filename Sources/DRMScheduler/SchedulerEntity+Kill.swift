@@ -16,12 +16,12 @@ extension SchedulerEntity {
         let scheduler = lock.withLock { self.scheduler }
         let gate = scheduler.gate
         guard exiting else {
-            _ = scheduler.waiters.wait(on: gate, interruptible: true, "an entity's jobs", { isIdle })
+            scheduler.waiters.wait(on: gate, interruptible: true, "an entity's jobs", { isIdle })
             return timeout
         }
         let (end, overflow) = gate.now.addingReportingOverflow(timeout)
         let deadline = overflow ? .never : end
-        _ = scheduler.waiters.wait(on: gate, until: deadline, "an entity's jobs", { isIdle })
+        scheduler.waiters.wait(on: gate, until: deadline, "an entity's jobs", { isIdle })
         if killed { kill() }
         return deadline == .never ? timeout : deadline - min(gate.now, deadline)
     }
@@ -36,7 +36,7 @@ extension SchedulerEntity {
         leaveRunQueue()
         lock.unlock()
         scheduler.waiters.wakeAll()
-        _ = scheduler.waiters.wait(on: scheduler.gate, "a job that is being handed out") {
+        scheduler.waiters.wait(on: scheduler.gate, "a job that is being handed out") {
             !inUse.load(ordering: .sequentiallyConsistent)
         }
         if killQueuedJobs() { continueKill() }

@@ -90,10 +90,11 @@ extension VM {
         touchAll(list, from: before)
     }
 
-    /// As ``AddressSpace/revert(_:from:)``, before the links are settled.
+    /// As ``AddressSpace/revert(_:from:)``, before the links are settled. Links are then as they were: no reservation
+    /// need be held where the caller has references on the pairs that it mapped.
     public func revert(_ list: inout OperationList, from index: Int = 0) {
         space.revert(&list, from: index)
-        settleLinks()
+        settle(isReverted: true)
     }
 
     /// As ``AddressSpace/commit(_:)``; settles the links.
@@ -157,11 +158,13 @@ extension VM {
     /// Drops the references of what was unlinked since the last call: a pair may die of it. Applied lists can no longer
     /// be reverted then, but need not be committed yet: so a driver unlinks when a job is submitted, with all locks held,
     /// and frees what was unmapped when it is done.
-    public func settleLinks() {
+    public func settleLinks() { settle(isReverted: false) }
+
+    private func settle(isReverted: Bool) {
         while let vmBO = touched?.takeUnretainedValue() {
             touched = vmBO.nextTouched
             vmBO.isTouched = false
-            if !flags.contains(.immediateMode) { vmBO.object.reservation.lock.assertHeld() }
+            if !isReverted, !flags.contains(.immediateMode) { vmBO.object.reservation.lock.assertHeld() }
             let isLinked = linkCount(vmBO) > 0
             guard isLinked != vmBO.isLinked else { continue }
             vmBO.isLinked = isLinked

@@ -48,7 +48,7 @@ struct Survey {
         var best = (count: -1, moment: Moment(line: trace.lineCount, fd: fd))
         try run { (line, replayer: Replayer) in
             for file in replayer.openFiles(fd) {
-                guard let count = file.uvmm?.space.count, count > best.count else { continue }
+                guard let count = file.uvmm?.vm.space.count, count > best.count else { continue }
                 best = (count, Moment(line: line, fd: file.fd))
             }
         }
@@ -62,7 +62,7 @@ struct Survey {
         try run { (line, replayer: Replayer) in
             for file in replayer.openFiles(fd) {
                 guard let uvmm = file.uvmm else { continue }
-                if uvmm.space.findFirst(va, 1).map({ $0.id != .kernel }) ?? false {
+                if uvmm.vm.space.findFirst(va, 1).map({ $0.id != .kernel }) ?? false {
                     mapped = Moment(line: line, fd: file.fd)
                 } else if uvmm.regions.contains(where: { $0.addr <= va && va - $0.addr < $0.range }) {
                     sparse = Moment(line: line, fd: file.fd)

@@ -51,7 +51,7 @@ extension Replayer {
     fileprivate func file(_ fd: Int?, holding va: UInt64) -> ReplayFile? {
         let open = openFiles(fd)
         return open.first { $0.uvmm.map { SpaceSnapshot($0).extent(at: va) != nil } ?? false }
-            ?? open.max { ($0.uvmm?.space.count ?? 0) < ($1.uvmm?.space.count ?? 0) }
+            ?? open.max { ($0.uvmm?.vm.space.count ?? 0) < ($1.uvmm?.vm.space.count ?? 0) }
     }
 }
 

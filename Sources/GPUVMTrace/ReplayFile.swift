@@ -46,7 +46,7 @@ package final class ReplayFile {
         for (recorded, op) in zip(bind.ops, ours) where recorded.usesObject {
             if let object = file.object(handle: op.handle) { handles[object.id] = recorded.handle }
             // What is now where the call mapped something carries the call's number, if anything is.
-            if number == nil, let mapping = uvmm.space.findFirst(op.addr, 1) {
+            if number == nil, let mapping = uvmm.vm.space.findFirst(op.addr, 1) {
                 number = uvmm.state(of: mapping.id).bind
             }
         }

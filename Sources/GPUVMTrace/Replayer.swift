@@ -93,7 +93,7 @@ public final class Replayer {
     /// Keeps the high-water marks after a call that changed an address space.
     private func note(_ file: ReplayFile, _ call: TraceCall) {
         guard let uvmm = file.uvmm else { return }
-        report.noteMappings(uvmm.space.count, fd: file.fd, line: call.place.line)
+        report.noteMappings(uvmm.vm.space.count, fd: file.fd, line: call.place.line)
         var levels: [Level: Int] = [:]
         for table in uvmm.tables.tables() {
             levels[table.level, default: 0] += 1

@@ -21,8 +21,9 @@ package struct SpaceSnapshot {
 
     package init(_ uvmm: UVMM) {
         regions = uvmm.regions.map { $0.addr..<($0.addr + $0.range) }
-        uvmm.space.forEach { (mapping: Mapping) in
-            guard mapping.id != .kernel, let pair = mapping.pair, let object = uvmm.object(of: pair) else { return }
+        uvmm.vm.space.forEach { (mapping: Mapping) in
+            guard mapping.id != .kernel else { return }
+            let object = uvmm.object(behind: mapping)
             let state = uvmm.state(of: mapping.id)
             extents.append(
                 Extent(

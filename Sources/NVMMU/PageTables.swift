@@ -1,4 +1,4 @@
-internal import CNVMMU
+package import CNVMMU
 public import KernelErrno
 
 /// Memory that GPU addresses `[base, base + size)` of an aperture stand for.
@@ -385,6 +385,9 @@ extension PageTables {
     public var root: UInt64 { nvmmu_vmm_space(vmm).root }
 
     public var format: Format { Format(nvmmu_vmm_space(vmm).format) }
+
+    /// As the C library's walkers and engines want it; valid as long as the tables are.
+    package var space: nvmmu_space { nvmmu_vmm_space(vmm) }
 }
 
 // MARK: - Hooks across the border

@@ -1,4 +1,4 @@
-internal import CNVMMU
+package import CNVMMU
 
 /// Why an access faults; values of the fault buffer's type field.
 public enum Fault: UInt8, Sendable {
@@ -42,7 +42,7 @@ public struct Walk: Sendable {
     public var shift: Int
     public var steps: [Step]
 
-    init(_ w: nvmmu_walk) {
+    package init(_ w: nvmmu_walk) {
         switch w.state {
         case NVMMU_MAPPED: result = .page(pa: w.pa, PTE(w.page))
         case NVMMU_SPARSE: result = .sparse

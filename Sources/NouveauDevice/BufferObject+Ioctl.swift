@@ -8,7 +8,9 @@ extension DeviceFile {
             isUVMMDisabled = true
             guard !call.domain.contains(.noShare) else { throw .EINVAL }
         }
-        let object = try BufferObject(call, device: device)
+        // What belongs to one address space is locked with it.
+        let reservation = call.domain.contains(.noShare) ? uvmm?.vm.reservation : nil
+        let object = try BufferObject(call, device: device, sharing: reservation)
         object.description(handle: objects.insert(object)).store(in: a)
     }
 
@@ -25,8 +27,19 @@ extension DeviceFile {
         if primeHandles[object.id] == handle { primeHandles[object.id] = nil }
     }
 
-    /// CPU_PREP and CPU_FINI: everything submitted is done, so there is nothing to wait for.
-    func gemCPUAccess(_ a: Argument) throws(KernelErrno) {
+    /// Waits for what is submitted: for writes, or, before the client writes, for reads too.
+    func gemCPUPrep(_ a: Argument) throws(KernelErrno) {
+        let call = GEMCPUPrep(a)
+        guard let object = objects[call.handle] else { throw .ENOENT }
+        let left = try object.reservation.wait(
+            call.isWrite ? .read : .write, timeout: call.waits ? Self.cpuPrepTimeout : 0, interruptible: true)
+        if left == 0 { throw .EBUSY }
+    }
+
+    /// ns
+    private static let cpuPrepTimeout: UInt64 = 30_000_000_000
+
+    func gemCPUFini(_ a: Argument) throws(KernelErrno) {
         guard objects[gemHandle(a)] != nil else { throw .ENOENT }
     }
 

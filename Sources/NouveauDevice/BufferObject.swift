@@ -1,9 +1,11 @@
+internal import DRMSync
+public import GPUVM
 internal import KernelErrno
 internal import NVMMU
 internal import NouveauUAPI
 
 /// A buffer object. Lives as long as a handle, a mapping, a channel or an exported descriptor refers to it.
-public final class BufferObject {
+public final class BufferObject: MappableObject, @unchecked Sendable {
     /// Unique over the device's life; also the cookie of its (space, object) pairs.
     public let id: UInt64
     /// Bytes, rounded up to whole pages.
@@ -35,7 +37,8 @@ public final class BufferObject {
     /// - Parameter makeRoom: called while there is no room; see ``DeviceMemory/allocate(_:makeRoom:)``.
     /// - Throws: `EINVAL`: size 0, a kind the MMU does not have, no page size for the domain; `ENOMEM`.
     init(
-        _ call: GEMNew, device: Device, isPinned: Bool = false, makeRoom: (PlacementNeeds) -> Bool = { _ in false }
+        _ call: GEMNew, device: Device, sharing reservation: Reservation? = nil, isPinned: Bool = false,
+        makeRoom: (PlacementNeeds) -> Bool = { _ in false }
     ) throws(KernelErrno) {
         guard call.size > 0, device.chip.format.uncompressedKind(call.kind) != nil else { throw .EINVAL }
         let placeable = call.domain.intersection([.vram, .gart])
@@ -58,6 +61,7 @@ public final class BufferObject {
         tileMode = call.tileMode
         self.isPinned = isPinned
         id = deviceMemory.makeID()
+        super.init(gate: device.gate, sharing: reservation)
         deviceMemory.register(self)
     }
 

@@ -1,37 +1,25 @@
+internal import DRMLock
 internal import KernelErrno
 internal import NouveauUAPI
 
-/// A hardware channel of a file.
-final class Channel {
-    let id: Int32
-    let classes: [UInt16]
-    /// The page the legacy notifiers live in.
-    let notifier: BufferObject
-    /// Handles of objects made by GROBJ_ALLOC.
-    var objects: Set<UInt32> = []
-
-    init(id: Int32, classes: [UInt16], notifier: BufferObject) {
-        self.id = id
-        self.classes = classes
-        self.notifier = notifier
-    }
-}
-
 /// Channel numbers of the whole device: the lowest free one.
-struct ChannelNumbers {
+final class ChannelNumbers: @unchecked Sendable {
+    private let spin = SpinLock()
     private var used: Set<Int32> = []
 
     /// The ring of a chip has this many channels.
     static let count: Int32 = 2048
 
-    mutating func take() -> Int32? {
-        guard let id = (0..<Self.count).first(where: { !used.contains($0) }) else { return nil }
-        used.insert(id)
-        return id
+    func take() -> Int32? {
+        spin.withLock {
+            guard let id = (0..<Self.count).first(where: { !used.contains($0) }) else { return nil }
+            used.insert(id)
+            return id
+        }
     }
 
-    mutating func give(_ id: Int32) {
-        used.remove(id)
+    func give(_ id: Int32) {
+        spin.withLock { _ = used.remove(id) }
     }
 }
 
@@ -55,7 +43,13 @@ extension DeviceFile {
         if let uvmm, uvmm.kernelSize < Self.channelBuffers { throw .ENOSPC }
         let notifier = try BufferObject(GEMNew(domain: .gart, size: 4096), device: device, isPinned: true)
         guard let id = device.channelNumbers.take() else { throw .ENOSPC }
-        channels.insert(Channel(id: id, classes: classes, notifier: notifier), at: 0)
+        do throws(KernelErrno) {
+            channels.insert(
+                try Channel(id: id, classes: classes, notifier: notifier, device: device, uvmm: uvmm), at: 0)
+        } catch {
+            device.channelNumbers.give(id)
+            throw error
+        }
         call.store(channel: id, notifierHandle: objects.insert(notifier), in: a)
     }
 
@@ -69,6 +63,7 @@ extension DeviceFile {
 
     func free(_ channel: Channel) {
         channels.removeAll { $0 === channel }
+        channel.free()
         device.channelNumbers.give(channel.id)
     }
 

@@ -15,9 +15,11 @@ extension UVMM {
         text += "Kernel reserved node [0x\(hex(kernelAddr));0x\(hex(kernelAddr + kernelSize))]\n\n"
         text += " VAs | start              | range              | end                | object             | object offset\n"
         text += String(repeating: "-", count: 109) + "\n"
-        space.forEach { (mapping: Mapping) in
+        mutex.lock()
+        defer { mutex.unlock() }
+        vm.space.forEach { (mapping: Mapping) in
             guard mapping.id != .kernel else { return }
-            let object = mapping.pair.map { 0xffff_8880_0000_0000 + space.cookie($0) << 10 } ?? 0
+            let object = 0xffff_8880_0000_0000 + object(behind: mapping).id << 10
             text += "     " + row([mapping.addr, mapping.range, mapping.end, object, mapping.offset])
         }
         text += "\n VA regions  | start              | range              | end                \n"

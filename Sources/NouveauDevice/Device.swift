@@ -37,15 +37,15 @@ public enum DeviceError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-/// One simulated GPU under nouveau. The caller serialises all calls on it and on its files.
+/// One simulated GPU under nouveau.
 ///
-/// What is submitted completes at once: bind jobs run before VM_BIND returns, the asynchronous ones too, and pushes
-/// are counted, not run.
-public final class Device {
+/// What is submitted is done by work items of the gate: on a stepped one when somebody steps or waits, on a threaded one
+/// by itself. Any actor of the gate may call it and its files, also the same file at once.
+public final class Device: @unchecked Sendable {
     public let chip: Chip
     /// Where its waits park and its clock is.
     public let gate: Gate
-    public internal(set) var statistics = DeviceStatistics()
+    public var statistics: DeviceStatistics { spin.withLock { counted } }
 
     package let options: DeviceOptions
     package let memory: DeviceMemory
@@ -54,10 +54,19 @@ public final class Device {
     /// How a client's memory is reached; tests put failing ones here.
     package var userMemory: any UserMemory = DirectMemory()
 
+    private let spin = SpinLock()
+    // Guarded by the spin lock.
+    private var counted = DeviceStatistics()
     /// Open files, newest first; each takes itself out when it closes.
     private var openFiles: [Unmanaged<DeviceFile>] = []
-    var descriptors = DescriptorTable()
-    var channelNumbers = ChannelNumbers()
+    private var reportedFaults: [FaultReport] = []
+
+    let descriptors = DescriptorTable()
+    let channelNumbers = ChannelNumbers()
+    /// Hands out and frees the jobs of channels, and has their engines work.
+    let channelQueue: WorkQueue
+    /// Wakes the engines that wait for a semaphore.
+    let semaphores: SemaphoreWaits
 
     /// - Parameter gate: `nil`: a stepped one of its own, whose first actor is the caller.
     /// - Throws: what is wrong with the arguments, in one line.
@@ -80,8 +89,11 @@ public final class Device {
             let memory = DeviceMemory(
                 vram: options.vram, gart: options.gart, hasVRAM: hasVRAM, host: options.host)
         else { throw .outOfMemory }
+        let gate = gate ?? SteppedGate()
         self.chip = chip
-        self.gate = gate ?? SteppedGate()
+        self.gate = gate
+        channelQueue = WorkQueue("channels", gate: gate, mayPark: true, onlyForLocks: true)
+        semaphores = SemaphoreWaits(gate: gate)
         self.options = options
         self.memory = memory
         self.pageSizes = pageSizes
@@ -91,7 +103,7 @@ public final class Device {
     /// Opens the device's render node. `name` is the client's, "comm[pid]"; what goes beyond 31 bytes is cut.
     public func open(name: String) throws(KernelErrno) -> DeviceFile {
         let file = DeviceFile(device: self, name: String(decoding: name.utf8.prefix(31), as: UTF8.self))
-        openFiles.insert(Unmanaged.passUnretained(file), at: 0)
+        spin.withLock { openFiles.insert(Unmanaged.passUnretained(file), at: 0) }
         return file
     }
 
@@ -99,12 +111,19 @@ public final class Device {
     /// `map_handle - 0x1_0000_0000` on. Belongs to the device, which closes it.
     public var storeDescriptor: Int32 { memory.store.descriptor }
 
-    var files: [DeviceFile] { openFiles.map { $0.takeUnretainedValue() } }
+    var files: [DeviceFile] { spin.withLock { openFiles.map { $0.takeUnretainedValue() } } }
 
     func forget(_ file: DeviceFile) {
         let closed = Unmanaged.passUnretained(file).toOpaque()
-        openFiles.removeAll { $0.toOpaque() == closed }
+        spin.withLock { openFiles.removeAll { $0.toOpaque() == closed } }
     }
+
+    func count(_ change: (inout DeviceStatistics) -> Void) { spin.withLock { change(&counted) } }
+
+    /// Accesses that page tables did not allow, and what else stopped channels, oldest first.
+    public var faults: [FaultReport] { spin.withLock { reportedFaults } }
+
+    func report(_ fault: FaultReport) { spin.withLock { reportedFaults.append(fault) } }
 
     /// Runs what is queued, on a stepped gate; with threads it runs by itself.
     public func runUntilIdle() { (gate as? SteppedGate)?.runUntilIdle() }

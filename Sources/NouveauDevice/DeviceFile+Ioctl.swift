@@ -20,7 +20,9 @@ extension DeviceFile {
     private func dispatch(_ request: Request, _ address: UInt64) throws(KernelErrno) {
         let command = Command(rawValue: request.number)
         if command == .nvif {
-            return try request.performNVIF(memory: userMemory, at: address) { (a) throws(KernelErrno) in try nvif(a) }
+            return try request.performNVIF(memory: userMemory, at: address) { (a) throws(KernelErrno) in
+                try mutex.withLock { () throws(KernelErrno) in try nvif(a) }
+            }
         }
         guard request.hasDRMType else { throw .ENOTTY }
         guard let command else { throw .EINVAL }
@@ -32,20 +34,16 @@ extension DeviceFile {
     private func handle(_ command: Command, _ a: Argument) throws(KernelErrno) {
         switch command {
         case .vmBind: try vmBind(a)
-        case .exec: try exec(a)
-        case .vmInit: try vmInit(a)
+        case .exec, .vmInit, .channelAlloc, .channelFree, .grobjAlloc, .gpuobjFree, .gemPushbuf:
+            try mutex.withLock { () throws(KernelErrno) in try handleLocked(command, a) }
         case .gemNew: try gemNew(a)
         case .gemInfo: try gemInfo(a)
         case .gemClose: try gemClose(a)
-        case .gemCPUPrep, .gemCPUFini: try gemCPUAccess(a)
-        case .gemPushbuf: try gemPushbuf(a)
+        case .gemCPUPrep: try gemCPUPrep(a)
+        case .gemCPUFini: try gemCPUFini(a)
         case .primeHandleToFD: try primeHandleToFD(a)
         case .primeFDToHandle: try primeFDToHandle(a)
         case .getParam: try getParam(a)
-        case .channelAlloc: try channelAlloc(a)
-        case .channelFree: try channelFree(a)
-        case .grobjAlloc: try grobjAlloc(a)
-        case .gpuobjFree: try gpuobjFree(a)
         case .version: try version(a)
         case .getCap: try getCap(a)
         case .setClientName: clientName = try NouveauUAPI.clientName(a, userMemory)
@@ -58,6 +56,18 @@ extension DeviceFile {
             .setParam, .nvif:
             throw .EINVAL
         default: try handleSyncobj(command, a)
+        }
+    }
+
+    private func handleLocked(_ command: Command, _ a: Argument) throws(KernelErrno) {
+        switch command {
+        case .exec: try exec(a)
+        case .vmInit: try vmInit(a)
+        case .channelAlloc: try channelAlloc(a)
+        case .channelFree: try channelFree(a)
+        case .grobjAlloc: try grobjAlloc(a)
+        case .gpuobjFree: try gpuobjFree(a)
+        default: try gemPushbuf(a)
         }
     }
 

@@ -1,10 +1,17 @@
+internal import DRMLock
 internal import DRMSync
 internal import KernelErrno
 internal import NouveauUAPI
 
 /// One open file of the device (the kernel's drm_file and nouveau_cli). Closes itself when nobody holds it any more.
-public final class DeviceFile {
+///
+/// Locks: its mutex (the kernel's `cli->mutex`) is held by EXEC, VM_INIT, and what concerns channels and NVIF.
+public final class DeviceFile: @unchecked Sendable {
     public let device: Device
+    let mutex: SleepingMutex
+    private static let lockClass = LockClass("cli.mutex")
+    /// Its VM_BINDs.
+    let binds: JobQueue
     /// "comm[pid]".
     let name: String
     /// What SET_CLIENT_NAME gave; empty: nothing.
@@ -15,8 +22,8 @@ public final class DeviceFile {
     /// A buffer or a channel came first: no VM_INIT any more.
     var isUVMMDisabled = false
 
-    var objects = HandleTable<BufferObject>()
-    var syncobjs = HandleTable<Syncobj>()
+    let objects = HandleTable<BufferObject>()
+    let syncobjs = HandleTable<Syncobj>()
     /// Handles of objects this file exported or imported, by object: importing again gives the same handle.
     var primeHandles: [UInt64: UInt32] = [:]
     /// Newest first.
@@ -27,6 +34,11 @@ public final class DeviceFile {
     init(device: Device, name: String) {
         self.device = device
         self.name = name
+        mutex = SleepingMutex(Self.lockClass, gate: device.gate)
+        // Freeing takes locks that are held over allocations, so it is no queue that others' fences need.
+        binds = JobQueue(
+            "binds of \(name)", gate: device.gate, creditLimit: 1,
+            queue: WorkQueue("binds of \(name)", gate: device.gate, mayPark: true, onlyForLocks: true))
     }
 
     deinit {
@@ -48,6 +60,7 @@ public final class DeviceFile {
         primeHandles = [:]
         nvifObjects = [:]
         for channel in channels { free(channel) }
+        binds.fini()
         uvmm?.tearDown()
         uvmm = nil
         device.forget(self)

@@ -1,12 +1,25 @@
 /// The classes of engine objects a chip's channels offer, as Linux 7.2 lists them: what SCLASS answers, and the
 /// place where engines will hang.
 struct EngineClasses {
+    /// Of the channel itself.
+    let host: UInt16
     /// Graphics, compute, 2D, inline copy.
     let graphics: [UInt16]
     /// Copy engines.
     let copy: [UInt16]
 
     init(chipset: Int) {
+        host =
+            switch chipset {
+            case 0xe0..<0xf0, 0x106, 0x108: 0xa06f
+            case 0xf0..<0x100, 0x110..<0x120: 0xa16f
+            case 0x120..<0x130: 0xb06f
+            case 0x130..<0x140: 0xc06f
+            case 0x140..<0x160: 0xc36f
+            case 0x160..<0x170: 0xc46f
+            case 0x170...: 0xc56f
+            default: 0x906f
+            }
         (graphics, copy) =
             switch chipset {
             case 0xe4, 0xe6, 0xe7: ([0x902d, 0xa040, 0xa097, 0xa0c0], [0xa0b5])

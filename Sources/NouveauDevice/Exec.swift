@@ -2,16 +2,21 @@ internal import KernelErrno
 internal import NouveauUAPI
 
 extension DeviceFile {
-    /// EXEC: everything is checked, the pushes are counted and done at once.
+    /// EXEC (uapi.md 7).
     func exec(_ a: Argument) throws(KernelErrno) {
         let call = Exec(a)
-        guard uvmm != nil else { throw .ENOSYS }
-        guard channel(call.channel) != nil else { throw .ENOENT }
+        guard let uvmm else { throw .ENOSYS }
+        guard let channel = channel(call.channel) else { throw .ENOENT }
+        guard !channel.isKilled else { throw .ENODEV }
         let arrays = try call.arrays(userMemory)
-        let signals = try resolve(waits: arrays.waits, signals: arrays.signals)
-        device.statistics.execs += 1
-        device.statistics.pushes += arrays.pushes.count
-        device.statistics.pushBytes += arrays.pushes.reduce(0) { $0 + Int($1.length) }
-        signals.signal()
+        // With an address space all channels have one.
+        let jobs = channel.jobs!
+        let job = try ExecJob(channel, jobs, uvmm, arrays.pushes)
+        try submit(job, to: jobs, waits: arrays.waits, signals: arrays.signals)
+        device.count {
+            $0.execs += 1
+            $0.pushes += arrays.pushes.count
+            $0.pushBytes += arrays.pushes.reduce(0) { $0 + Int($1.length) }
+        }
     }
 }

@@ -1,6 +1,33 @@
+internal import DRMLock
+
 /// Numbers for a file's objects: each new one gets the lowest free number, from 1, as the kernel's IDR gives them.
 /// Looking one up takes constant time; giving and taking back take the logarithm of how many are free in between.
-struct HandleTable<Object> {
+///
+/// Any actor may call it; what is taken out goes without its lock.
+final class HandleTable<Object>: @unchecked Sendable {
+    private let spin = SpinLock()
+    private var numbers = Numbers<Object>()
+
+    subscript(handle: UInt32) -> Object? { spin.withLock { numbers[handle] } }
+
+    func insert(_ object: Object) -> UInt32 { spin.withLock { numbers.insert(object) } }
+
+    func remove(_ handle: UInt32) -> Object? { spin.withLock { numbers.remove(handle) } }
+
+    func first(where isIt: (Object) -> Bool) -> Object? { spin.withLock { numbers.first(where: isIt) } }
+
+    func removeAll() {
+        let old = spin.withLock { exchange(&numbers, with: Numbers()) }
+        _ = consume old
+    }
+
+    private func exchange(_ value: inout Numbers<Object>, with new: Numbers<Object>) -> Numbers<Object> {
+        defer { value = new }
+        return value
+    }
+}
+
+private struct Numbers<Object> {
     private var slots: [Object?] = []
     /// Slots that are free again: a binary heap, the lowest first.
     private var free: [UInt32] = []
@@ -29,11 +56,6 @@ struct HandleTable<Object> {
 
     func first(where isIt: (Object) -> Bool) -> Object? {
         slots.lazy.compactMap { $0 }.first(where: isIt)
-    }
-
-    mutating func removeAll() {
-        slots = []
-        free = []
     }
 
     private mutating func giveBack(_ slot: UInt32) {

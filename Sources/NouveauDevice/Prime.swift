@@ -21,9 +21,9 @@ package final class EventCounter: Sendable {
 }
 
 /// Descriptor numbers of exported objects.
-struct DescriptorTable {
-    private var table = HandleTable<Descriptor>()
-    private var count = 0
+final class DescriptorTable: Sendable {
+    private let table = HandleTable<Descriptor>()
+    private let count = Atomic<Int>(0)
 
     /// As many descriptors as there may be.
     static let limit = 1 << 16
@@ -36,17 +36,17 @@ struct DescriptorTable {
 
     /// - Throws: `EMFILE`.
     func checkRoom() throws(KernelErrno) {
-        guard count < Self.limit else { throw .EMFILE }
+        guard count.load(ordering: .relaxed) < Self.limit else { throw .EMFILE }
     }
 
-    mutating func insert(_ descriptor: Descriptor) -> Int32 {
-        count += 1
+    func insert(_ descriptor: Descriptor) -> Int32 {
+        count.wrappingAdd(1, ordering: .relaxed)
         return Int32(table.insert(descriptor)) - 1 + Self.first
     }
 
-    mutating func remove(_ fd: Int32) {
+    func remove(_ fd: Int32) {
         guard fd >= Self.first, table.remove(UInt32(fd - Self.first + 1)) != nil else { return }
-        count -= 1
+        count.wrappingSubtract(1, ordering: .relaxed)
     }
 }
 

@@ -10,6 +10,8 @@ public struct DeviceStatistics: Hashable, Sendable {
     public internal(set) var unmaps = 0
     public internal(set) var sparseMaps = 0
     public internal(set) var sparseUnmaps = 0
+    /// What copy engines wrote.
+    public internal(set) var bytesCopied: UInt64 = 0
     /// TLB flushes.
     public internal(set) var flushes = 0
     /// Hardware tables made and freed.

@@ -115,35 +115,41 @@ extension DeviceFile {
 
 // MARK: - Waits and signals of VM_BIND and EXEC
 
-extension DeviceFile {
-    /// What a job signals when it is done.
-    struct Signals {
-        fileprivate var targets: [(syncobj: Syncobj, point: UInt64?)] = []
+/// What a job's fence goes into.
+struct Signals {
+    fileprivate var targets: [(syncobj: Syncobj, point: UInt64?)] = []
 
-        /// The job's fence, signalled already, goes into each: a point of a timeline, or in place of what was there.
-        func signal() {
-            for target in targets {
-                if let point = target.point { target.syncobj.signal(point) } else { target.syncobj.signal() }
-            }
+    /// As a point of a timeline, or in place of what was there.
+    func attach(_ fence: Fence) {
+        for target in targets {
+            if let point = target.point { target.syncobj.add(point, fence) } else { target.syncobj.replace(with: fence) }
         }
     }
+}
 
-    /// Looks up what a job waits for and what it signals, in this order. What it waits for has signalled, as all
-    /// that is ever put into a syncobj here.
+extension DeviceFile {
+    /// Looks up what a job waits for and what it signals, in this order, and submits it.
     /// - Throws: for waits `EOPNOTSUPP`: no such type; `EINVAL`: no fence there. For signals `EINVAL`: no such type.
-    ///   For both `ENOENT`.
-    func resolve(waits: [Sync], signals: [Sync]) throws(KernelErrno) -> Signals {
-        for wait in waits {
-            guard let isTimeline = wait.isTimeline else { throw .EOPNOTSUPP }
-            guard let syncobj = syncobjs[wait.handle] else { throw .ENOENT }
-            _ = try syncobj.find(isTimeline ? wait.point : 0)
-        }
+    ///   For both `ENOENT`. And what submitting throws.
+    func submit(
+        _ job: Job, to jobs: JobQueue, isSync: Bool = false, waits: [Sync], signals: [Sync]
+    ) throws(KernelErrno) {
+        for wait in waits { job.addDependency(try fence(of: wait)) }
         var resolved = Signals()
-        for signal in signals {
-            guard let isTimeline = signal.isTimeline else { throw .EINVAL }
-            guard let syncobj = syncobjs[signal.handle] else { throw .ENOENT }
-            resolved.targets.append((syncobj, isTimeline ? signal.point : nil))
-        }
-        return resolved
+        resolved.targets.reserveCapacity(signals.count)
+        for signal in signals { resolved.targets.append(try target(of: signal)) }
+        try jobs.submit(job, isSync: isSync, signals: resolved)
+    }
+
+    private func fence(of wait: Sync) throws(KernelErrno) -> Fence {
+        guard let isTimeline = wait.isTimeline else { throw .EOPNOTSUPP }
+        guard let syncobj = syncobjs[wait.handle] else { throw .ENOENT }
+        return try syncobj.find(isTimeline ? wait.point : 0)
+    }
+
+    private func target(of signal: Sync) throws(KernelErrno) -> (Syncobj, UInt64?) {
+        guard let isTimeline = signal.isTimeline else { throw .EINVAL }
+        guard let syncobj = syncobjs[signal.handle] else { throw .ENOENT }
+        return (syncobj, isTimeline ? signal.point : nil)
     }
 }

@@ -1,7 +1,10 @@
+internal import DRMExec
+internal import DRMLock
 package import GPUVM
 internal import KernelErrno
 package import NVMMU
 internal import NouveauUAPI
+internal import Synchronization
 
 /// What the device knows of a mapping; lives in the mapping's own bytes in the C library, pieces start with a copy.
 package struct MappingState: BitwiseCopyable, Sendable {
@@ -13,11 +16,14 @@ package struct MappingState: BitwiseCopyable, Sendable {
     var isGone = false
     /// Which VM_BIND of the space made it, from 1.
     package var bind: UInt32 = 0
+    /// Which one writes, or wrote, its entries.
+    var writer: UInt32 = 0
 
     init(kind: Int, pageShift: Int, inRegion: Bool, bind: UInt32) {
         kindBits = UInt8(truncatingIfNeeded: kind)
         self.inRegion = inRegion
         self.bind = bind
+        writer = bind
         self.pageShift = pageShift
     }
 
@@ -31,25 +37,32 @@ package struct MappingState: BitwiseCopyable, Sendable {
 
 /// A client's address space (the kernel's nouveau_uvmm): the VA space, the page tables and the sparse regions.
 ///
-/// Invariants, between calls: each mapping holds one page-table reference on each of its pages of its `pageShift`
-/// and nothing else does but sparse regions; entries show the object's memory; no mapping crosses a region's border;
-/// a pair is there exactly while its object is mapped.
-package final class UVMM {
-    package var space: AddressSpace
+/// Invariants, while no job is under way: each mapping holds one page-table reference on each of its pages of its
+/// `pageShift` and nothing else does but sparse regions; entries show the object's memory; no mapping crosses a
+/// region's border; a pair is there exactly while its object is mapped.
+///
+/// Locks: ``mutex`` guards the space and the regions; within it, and within reservations, ``changeTables(_:)`` has a
+/// mutex for the page tables, the only one that jobs take where fences depend on them. Walks take none.
+package final class UVMM: @unchecked Sendable {
+    package let vm: VM
     package var tables: PageTables
     var sparse = SparseRegions()
     package var regions: [SparseRegion] { sparse.all }
+    /// Of engines.
+    let walks: TableWalks
+    let mutex: SleepingMutex
+    private let tablesMutex: SleepingMutex
 
     let name: String
     let kernelAddr, kernelSize: UInt64
     let pageSizes: [PageSize]
     /// VM_BIND calls so far.
-    var bindCount: UInt32 = 0
-    private var pairs: [UInt64: PairID] = [:]
-    private var objects: [PairID: BufferObject] = [:]
+    private let binds = Atomic<UInt32>(0)
 
     /// Exclusive end of every VA space.
     static let end: UInt64 = 1 << 47
+    private static let lockClass = LockClass("uvmm.mutex")
+    private static let tablesLockClass = LockClass("vmm.mutex")
 
     /// - Throws: `EINVAL`: a kernel area beyond the addresses of the hardware; `ENOMEM`.
     init(name: String, kernelAddr: UInt64, kernelSize: UInt64, device: Device) throws(KernelErrno) {
@@ -57,32 +70,45 @@ package final class UVMM {
         self.kernelAddr = kernelAddr
         self.kernelSize = kernelSize
         pageSizes = device.pageSizes
-        space = try AddressSpace(
-            start: 0, range: Self.end, kernelStart: kernelAddr, kernelRange: kernelSize,
-            userSize: MemoryLayout<MappingState>.size)
+        mutex = SleepingMutex(Self.lockClass, gate: device.gate)
+        tablesMutex = SleepingMutex(Self.tablesLockClass, gate: device.gate)
+        let walks = TableWalks(gate: device.gate)
+        self.walks = walks
         tables = try PageTables(
             format: device.chip.format, windows: [device.memory.tables.window], kernelAddr: kernelAddr,
-            kernelSize: kernelSize, hooks: TableHooks(device))
+            kernelSize: kernelSize, hooks: TableHooks(device, walks))
+        vm = try VM(
+            name: name, gate: device.gate, driver: Driver(), resvObject: VM.makeResvObject(gate: device.gate), start: 0,
+            range: Self.end, kernelStart: kernelAddr, kernelRange: kernelSize,
+            userSize: MemoryLayout<MappingState>.size)
     }
 
-    /// Takes everything apart: mappings with their entries, references and objects, then the sparse regions.
+    private final class Driver: VMDriver {
+        func free(_ vm: VM) {}
+    }
+
+    /// - Returns: the number of the next VM_BIND, from 1.
+    func nextBind() -> UInt32 { binds.wrappingAdd(1, ordering: .relaxed).newValue }
+
+    /// Takes everything apart: mappings with their entries, references and objects, then the sparse regions. No job is
+    /// under way.
     func tearDown() {
         var mappings: [Mapping] = []
-        space.forEach { (mapping: Mapping) in
+        vm.space.forEach { (mapping: Mapping) in
             if mapping.id != .kernel { mappings.append(mapping) }
         }
-        tables.beginBatch()
-        for mapping in mappings {
-            let state = state(of: mapping.id)
-            // What is in the space has its references and can be removed.
-            try? tables.unmap(mapping.addr, mapping.range, shift: state.pageShift, sparse: state.inRegion)
-            try? tables.put(mapping.addr, mapping.range, shift: state.pageShift)
-            try? space.remove(mapping.id)
-            releaseIfUnmapped(mapping.pair!)
+        let entries = mappings.map { self.entries($0) }
+        changeTables {
+            for entries in entries {
+                clear(entries)
+                put(entries)
+            }
+            for region in sparse.all { putSparse(region) }
         }
-        for region in sparse.all { try? tables.putSparse(region.addr, region.range) }
-        tables.endBatch()
-        sparse.removeAll()
+        for (mapping, entries) in zip(mappings, entries) {
+            withLocked(entries.object) { _ = try? vm.remove(mapping.id) }
+        }
+        vm.put()
     }
 }
 
@@ -99,42 +125,96 @@ extension UVMM {
     }
 
     private func statePointer(_ mapping: MappingID) -> UnsafeMutablePointer<MappingState> {
-        space.userData(mapping)!.assumingMemoryBound(to: MappingState.self)
+        vm.space.userData(mapping)!.assumingMemoryBound(to: MappingState.self)
     }
 }
 
 // MARK: - Pairs
 
 extension UVMM {
-    package func object(of pair: PairID) -> BufferObject? {
-        objects[pair]
+    /// The object that a mapping shows. Mappings without one there are not.
+    package func object(behind mapping: Mapping) -> BufferObject {
+        unsafeDowncast(vm.vmBO(of: mapping.pair)!.object, to: BufferObject.self)
     }
 
-    /// The object that a mapping shows.
-    func object(behind mapping: Mapping) -> BufferObject? {
-        guard let pair = mapping.pair else { return nil }
-        return object(of: pair)
+    /// The pair of the space and an object, made where there is none; it keeps the object alive. To be given back by
+    /// ``put(_:)-(VMBO)``.
+    func pair(for object: BufferObject) throws(KernelErrno) -> VMBO {
+        try withLocked(object) { () throws(KernelErrno) in try VMBO.obtain(vm, object) }
     }
 
-    /// The pair of the space and an object, made where there is none; it keeps the object alive.
-    func pair(for object: BufferObject) throws(KernelErrno) -> PairID {
-        if let pair = pairs[object.id] { return pair }
-        let pair = try space.makePair(cookie: object.id)
-        pairs[object.id] = pair
-        objects[pair] = object
-        return pair
+    func put(_ pair: VMBO) { withLocked(pair.object) { _ = pair.put() } }
+
+    private func withLocked<R>(
+        _ object: MappableObject, _ body: () throws(KernelErrno) -> R
+    ) throws(KernelErrno) -> R {
+        // Without a ticket, and not interruptible, nothing can go wrong.
+        try! object.reservation.lock.lock(nil)
+        defer { object.reservation.unlock() }
+        return try body()
     }
 
-    /// Ends a pair that nothing is mapped through.
-    func releaseIfUnmapped(_ pair: PairID) {
-        guard let object = objects[pair], space.linkCount(pair) == 0 else { return }
-        // Busy while a job holds a victim of the pair: that job comes back for it.
-        guard (try? space.destroyPair(pair)) != nil else { return }
-        pairs[object.id] = nil
-        objects[pair] = nil
+    private func withLocked(_ object: MappableObject, _ body: () -> Void) {
+        try! withLocked(object) { () throws(KernelErrno) in body() }
     }
 
-    package var pairCount: Int { pairs.count }
+    /// The pairs that there are. For tests.
+    package var pairCount: Int { vm.referenceCount - 1 - vm.space.count }
+}
+
+// MARK: - Page table entries
+
+extension UVMM {
+    /// Changes the tables, with one flush of TLBs.
+    func changeTables<E: Error>(_ body: () throws(E) -> Void) throws(E) {
+        tablesMutex.lock()
+        tables.beginBatch()
+        defer {
+            tables.endBatch()
+            tablesMutex.unlock()
+        }
+        try body()
+    }
+
+    /// The entries of a mapping, or of a part of it.
+    func entries(_ mapping: Mapping) -> BindJob.Entries { entries(mapping, mapping.addr, mapping.range) }
+
+    func entries(_ mapping: Mapping, _ addr: UInt64, _ range: UInt64) -> BindJob.Entries {
+        BindJob.Entries(
+            addr: addr, range: range, offset: mapping.offset + (addr - mapping.addr), object: object(behind: mapping),
+            state: state(of: mapping.id))
+    }
+
+    // The rest with the tables' mutex.
+
+    /// Where the MMU refuses (a kind it does not have), the kernel drops the error and leaves nothing mapped.
+    func write(_ entries: BindJob.Entries) {
+        let object = entries.object
+        var attributes = MapAttributes(target: object.placement.target, objectShift: object.pageShift)
+        attributes.kind = entries.state.kind
+        attributes.vol = attributes.target != .vram
+        do throws(KernelErrno) {
+            try tables.map(
+                entries.addr, entries.range, shift: entries.state.pageShift, pieces: object.placement.pieces,
+                offset: entries.offset, attributes)
+        } catch {
+            clear(entries)
+        }
+    }
+
+    /// The three below cannot fail on what holds references, which is all they are called for.
+    func clear(_ entries: BindJob.Entries) {
+        try? tables.unmap(entries.addr, entries.range, shift: entries.state.pageShift, sparse: entries.state.inRegion)
+    }
+
+    func put(_ entries: BindJob.Entries) {
+        try? tables.put(entries.addr, entries.range, shift: entries.state.pageShift)
+    }
+
+    func putSparse(_ region: SparseRegion) {
+        sparse.remove(region.addr)
+        try? tables.putSparse(region.addr, region.range)
+    }
 }
 
 // MARK: - VM_INIT
@@ -156,23 +236,26 @@ extension DeviceFile {
 /// Gives a space's tables memory of the device and counts what they do.
 private final class TableHooks: PageTableHooks {
     private unowned let device: Device
+    private let walks: TableWalks
 
-    init(_ device: Device) {
+    init(_ device: Device, _ walks: TableWalks) {
         self.device = device
+        self.walks = walks
     }
 
     func allocTable(size: Int, align: Int) -> TableMemory? {
         guard let memory = device.memory.tables.allocate(size: size, align: align) else { return nil }
-        device.statistics.tablesMade += 1
+        device.count { $0.tablesMade += 1 }
         return memory
     }
 
     func freeTable(_ memory: TableMemory, size: Int) {
-        device.statistics.tablesFreed += 1
+        device.count { $0.tablesFreed += 1 }
         device.memory.tables.free(memory, size: size)
     }
 
     func flush(_ flush: Flush) {
-        device.statistics.flushes += 1
+        device.count { $0.flushes += 1 }
+        walks.synchronize()
     }
 }

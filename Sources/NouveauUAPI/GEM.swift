@@ -87,6 +87,21 @@ package func gemHandle(_ a: Argument) -> UInt32 {
     a.load()
 }
 
+/// GEM_CPU_PREP.
+package struct GEMCPUPrep {
+    package let handle: UInt32
+    private let flags: UInt32
+
+    package init(_ a: Argument) {
+        let c = a.load(nvu_gem_cpu_prep.self)
+        handle = c.handle
+        flags = c.flags
+    }
+
+    package var waits: Bool { flags & NVU_GEM_CPU_PREP_NOWAIT == 0 }
+    package var isWrite: Bool { flags & NVU_GEM_CPU_PREP_WRITE != 0 }
+}
+
 /// GEM_PUSHBUF, as far as it is checked before anything is submitted.
 package struct GEMPushbuf {
     private var c: nvu_gem_pushbuf

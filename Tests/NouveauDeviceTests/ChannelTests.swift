@@ -108,8 +108,11 @@ import Testing
         #expect(client.exec(channel, [good], signals: [odd]) == -.EINVAL)
         #expect(client.exec(channel, [good], signals: [binary(99)]) == -.ENOENT)
         #expect(client.device.statistics.execs == 0)
+        #expect(client.exec(channel) == 0 && client.device.faults.isEmpty)
+        // Nothing is mapped there: the channel dies of it.
         #expect(client.exec(channel, Array(repeating: good, count: 510)) == 0)
-        #expect(client.exec(channel) == 0)
+        #expect(client.device.faults.map(\.access?.va) == [0])
+        #expect(client.exec(channel) == -.ENODEV)
     }
 
     // MARK: - NVIF

@@ -23,10 +23,11 @@ struct Client {
         file = try device.open(name: "test[1]")
     }
 
-    /// Runs one ioctl on a struct; 0 or a negative errno.
+    /// Runs one ioctl on a struct, and what it leaves to do; 0 or a negative errno.
     @discardableResult
     func call<Layout>(_ request: UInt32, _ argument: inout Layout) -> Int32 {
-        withUnsafeMutablePointer(to: &argument) { file.ioctl(request, $0) }
+        defer { device.runUntilIdle() }
+        return withUnsafeMutablePointer(to: &argument) { file.ioctl(request, $0) }
     }
 
     func call<Layout>(_ request: UInt32, _ argument: Layout) -> Int32 {
@@ -171,12 +172,12 @@ struct Snapshot: Equatable {
         let device = client.device.memory
         memory = [device.vram.used, device.gart.used, device.tables.used, device.storeUsed, UInt64(device.objectCount)]
         guard let uvmm = client.file.uvmm else { return }
-        uvmm.space.forEach { (m: Mapping) in
-            guard let pair = m.pair else { return }
+        uvmm.vm.space.forEach { (m: Mapping) in
+            guard m.pair != nil else { return }
             let state = uvmm.state(of: m.id)
             mappings.append(
                 Mapped(
-                    addr: m.addr, range: m.range, offset: m.offset, object: uvmm.space.cookie(pair), kind: state.kind,
+                    addr: m.addr, range: m.range, offset: m.offset, object: uvmm.object(behind: m).id, kind: state.kind,
                     pageShift: state.pageShift, inRegion: state.inRegion, bind: state.bind))
         }
         uvmm.tables.forEachExtent(0, UVMM.end) { (extent: Extent) in
@@ -191,7 +192,7 @@ struct Snapshot: Equatable {
 extension UVMM {
     /// The first broken invariant of the space or the tables.
     func broken() -> String? {
-        space.check() ?? tables.check()
+        vm.space.check() ?? tables.check()
     }
 
     /// What the page tables have at an address: "unmapped", "sparse", or the page.

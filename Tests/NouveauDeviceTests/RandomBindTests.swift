@@ -181,9 +181,9 @@ extension RandomBindTests.Pair {
     private func wrongMapping(_ uvmm: UVMM, _ pages: UnsafeBufferPointer<BindModel.Page>) -> String? {
         var wrong: String?
         var i = 0
-        uvmm.space.forEach { (m: Mapping) in
-            guard let pair = m.pair else { return }
-            let handle = handles[uvmm.space.cookie(pair)]!
+        uvmm.vm.space.forEach { (m: Mapping) in
+            guard m.pair != nil else { return }
+            let handle = handles[uvmm.object(behind: m).id]!
             let kind = uvmm.state(of: m.id).kind
             let first = Int(m.addr >> 12)
             while i < first {

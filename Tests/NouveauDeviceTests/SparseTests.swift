@@ -145,7 +145,7 @@ import Testing
             #expect(client.bind([op]) == -.ENOENT)
         }
         #expect(client.bind([unsparseR], async: true) == 0)
-        #expect(client.file.uvmm!.space.count == 0 && client.file.uvmm!.pairCount == 0)
+        #expect(client.file.uvmm!.vm.space.count == 0 && client.file.uvmm!.pairCount == 0)
         #expect(client.bind([sparseR]) == 0)
         #expect(client.bind([map(1, 0x20_0000, 0x1000)]) == 0)
     }

@@ -369,7 +369,7 @@ import Testing
 
     @Test("a million handles: each gets the lowest free number, also when others went in between")
     func manyHandles() {
-        var table = HandleTable<Int>()
+        let table = HandleTable<Int>()
         for i in 1...1_000_000 { if table.insert(i) != i { Issue.record("handle \(i)") } }
         let gone = stride(from: UInt32(1_000_000), to: 0, by: -3).map { table.remove($0) }
         #expect(gone.allSatisfy { $0 != nil } && table.remove(1_000_000) == nil)

@@ -177,7 +177,7 @@ import Testing
         let client = try Self.client()
         #expect(client.bind([map(1, 0x1000, 0x1000, kind: 0), map(1, 0x1000, 0x1000, kind: 7)]) == 0)
         #expect(client.file.uvmm!.at(0x1000) == .fault(.pte))
-        #expect(client.file.uvmm!.space.find(0x1000, 0x1000) != nil)
+        #expect(client.file.uvmm!.vm.space.find(0x1000, 0x1000) != nil)
         #expect(client.bind([mapSparse(0x100000, 0x10000), map(1, 0x100000, 0x1000, kind: 7)]) == 0)
         #expect(client.file.uvmm!.at(0x100000) == .sparse)
     }
@@ -201,7 +201,7 @@ import Testing
         memory.failsAt = 4
         #expect(client.bind(ops, async: true, waits: [binary(1)], signals: [binary(1)]) == -.EFAULT)
         #expect(memory.copies == 5)
-        #expect(client.file.uvmm!.space.count == 1)
+        #expect(client.file.uvmm!.vm.space.count == 1)
     }
 }
 

@@ -1,15 +1,16 @@
-internal import DRMLock
 internal import Synchronization
 
 /// Who waits for a condition that others make true and then say so.
-final class WaitList: @unchecked Sendable {
+package final class WaitList: @unchecked Sendable {
     private let lock = SpinLock()
     private let count = Atomic<Int>(0)
     /// Guarded by the lock.
     @exclusivity(unchecked) private var actors: [GateActor] = []
 
+    package init() {}
+
     /// To be called after the condition became true, with a sequentially consistent store.
-    func wakeAll() {
+    package func wakeAll() {
         guard count.load(ordering: .sequentiallyConsistent) > 0 else { return }
         lock.lock()
         for actor in actors { actor.unpark() }
@@ -18,7 +19,8 @@ final class WaitList: @unchecked Sendable {
 
     /// Parks until the condition holds.
     /// - Returns: false: the deadline or a signal came first.
-    func wait(
+    @discardableResult
+    package func wait(
         on gate: Gate, until deadline: UInt64 = .never, interruptible: Bool = false, _ why: StaticString,
         _ condition: () -> Bool
     ) -> Bool {

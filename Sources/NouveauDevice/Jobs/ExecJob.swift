@@ -1,0 +1,43 @@
+internal import DRMExec
+internal import DRMScheduler
+internal import DRMSync
+internal import GPUVM
+internal import KernelErrno
+internal import NouveauUAPI
+
+/// One EXEC call: pushes for a channel. Done when the channel's engines have carried them out.
+///
+/// Source: jobs.md 3.
+final class ExecJob: Job, @unchecked Sendable {
+    private let channel: Channel
+    private let uvmm: UVMM
+    private let pushes: [Push]
+    private var fence: HardwareFence?
+
+    init(_ channel: Channel, _ jobs: JobQueue, _ uvmm: UVMM, _ pushes: [Push]) throws(KernelErrno) {
+        self.channel = channel
+        self.uvmm = uvmm
+        self.pushes = pushes
+        try super.init(jobs, credits: UInt32(pushes.count) + 1)
+    }
+
+    override func submit() throws(KernelErrno) {
+        fence = channel.makeFence()
+        try uvmm.mutex.withLock { () throws(KernelErrno) in
+            try uvmm.vm.execLock(jobs.exec, .ignoreDuplicates, fences: 1)
+        }
+    }
+
+    override func armedSubmit(_ fence: Fence) {
+        uvmm.vm.addFence(jobs.exec, fence, private: .write, external: .write)
+        jobs.exec.finish()
+    }
+
+    override func run() throws(KernelErrno) -> Fence? {
+        let fence = fence!
+        try channel.emit(pushes, fence)
+        return fence
+    }
+
+    override func timeout() { channel.kill() }
+}

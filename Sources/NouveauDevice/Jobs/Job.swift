@@ -1,0 +1,32 @@
+internal import DRMScheduler
+internal import DRMSync
+internal import KernelErrno
+
+/// What a client submitted, in nouveau's phases (`nouveau_job`). Subclasses say what it is.
+///
+/// Source: jobs.md 1.
+class Job: SchedulerJob, @unchecked Sendable {
+    unowned let jobs: JobQueue
+
+    init(_ jobs: JobQueue, credits: UInt32) throws(KernelErrno) {
+        self.jobs = jobs
+        try super.init(entity: jobs.entity, credits: credits)
+    }
+
+    /// All that can fail: looks up, checks, locks what it is about, takes what the run will need. With the queue's
+    /// mutex. If it throws, nothing has changed.
+    func submit() throws(KernelErrno) { fatalError() }
+
+    /// Nothing can fail any more: the fence goes to what is locked, which is let go.
+    func armedSubmit(_ fence: Fence) { fatalError() }
+
+    /// Does it, or has the hardware begin with it. Allocates nothing, takes no reservation.
+    /// - Returns: the hardware's fence; `nil`: done.
+    func run() throws(KernelErrno) -> Fence? { fatalError() }
+
+    /// It is over, or was never submitted: lets everything go. May take all locks that ``submit()`` takes.
+    func free() {}
+
+    /// It did not finish in time.
+    func timeout() {}
+}

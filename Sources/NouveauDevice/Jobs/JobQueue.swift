@@ -1,0 +1,109 @@
+internal import DRMExec
+internal import DRMLock
+internal import DRMScheduler
+internal import DRMSync
+internal import KernelErrno
+
+/// Whose jobs come one after another: a client's binds, or a channel's pushes (`nouveau_sched`).
+///
+/// Locks: its mutex, within a file's and outside that of a space, serialises submissions.
+///
+/// Source: jobs.md 5.
+final class JobQueue: @unchecked Sendable {
+    private let mutex: SleepingMutex
+    private(set) var scheduler: Scheduler!
+    private(set) var entity: SchedulerEntity!
+    /// Locks what a job is about, from its `submit` to its `armedSubmit`.
+    let exec: Exec
+
+    private let spin = SpinLock()
+    /// Submitted and not freed, oldest first. Guarded by the spin lock.
+    private var listed: [Job] = []
+    /// For the list to lose a job.
+    let waiters = WaitList()
+
+    private static let lockClass = LockClass("sched.mutex")
+    /// How long the hardware may take for a job, in ns.
+    private static let timeout: UInt64 = 10_000_000_000
+
+    /// - Parameter queue: runs and frees its jobs; both may take locks.
+    init(_ name: String, gate: Gate, creditLimit: UInt32, queue: WorkQueue) {
+        mutex = SleepingMutex(Self.lockClass, gate: gate)
+        exec = Exec(gate: gate)
+        let timeouts = WorkQueue("\(name) timeout", gate: gate, mayPark: true)
+        // Neither argument can be refused.
+        scheduler = try! Scheduler(
+            name: name, driver: Driver(), gate: gate,
+            queues: Scheduler.Queues(submit: queue, free: queue, timeout: timeouts), creditLimit: creditLimit,
+            timeout: Self.timeout)
+        entity = try! SchedulerEntity([scheduler], priority: .kernel)
+    }
+
+    /// Waits until all its jobs are freed, then ends it. May park.
+    func fini() {
+        waiters.wait(on: scheduler.gate, "jobs that are not freed") { spin.withLock { listed.isEmpty } }
+        entity.fini()
+        scheduler.fini()
+    }
+
+    /// What is queued ends with `ESRCH`. May park.
+    func kill() { entity.kill() }
+
+    // MARK: Submission
+
+    /// Takes a job all its way to the scheduler (`nouveau_job_submit`). If it throws, the job is freed and nothing has
+    /// changed.
+    /// - Parameter isSync: waits for its end, or for a signal for the caller; whatever comes of it.
+    func submit(
+        _ job: Job, isSync: Bool = false, signals: Signals = Signals()
+    ) throws(KernelErrno) {
+        mutex.lock()
+        do throws(KernelErrno) { try job.submit() } catch {
+            mutex.unlock()
+            job.cleanup()
+            job.free()
+            throw error
+        }
+        spin.withLock { listed.append(job) }
+        job.arm()
+        let fence = job.finished
+        job.armedSubmit(fence)
+        signals.attach(fence)
+        job.push()
+        mutex.unlock()
+        if isSync { _ = try? fence.wait(timeout: .never, interruptible: true) }
+    }
+
+    /// The jobs that are not freed, oldest first.
+    var pending: [Job] { spin.withLock { listed } }
+
+    fileprivate func forget(_ job: Job) {
+        let freed = spin.withLock { listed.remove(at: listed.firstIndex { $0 === job }!) }
+        _ = consume freed
+        waiters.wakeAll()
+    }
+
+    // MARK: What the scheduler asks for
+
+    private final class Driver: SchedulerDriver {
+        func run(_ job: SchedulerJob) throws(KernelErrno) -> Fence? { try of(job).run() }
+
+        func free(_ job: SchedulerJob) {
+            let job = of(job)
+            job.free()
+            job.jobs.forget(job)
+        }
+
+        /// jobs.md 3.1
+        func timedOut(_ job: SchedulerJob) -> SchedulerStatus {
+            let job = of(job)
+            let scheduler = job.jobs.scheduler!
+            scheduler.stop(job)
+            job.timeout()
+            scheduler.start()
+            return .reset
+        }
+
+        private func of(_ job: SchedulerJob) -> Job { unsafeDowncast(job, to: Job.self) }
+    }
+}
