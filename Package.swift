@@ -32,6 +32,7 @@ let package = Package(
         .library(name: "DRMExec", targets: ["DRMExec"]),
         .library(name: "NVMMU", targets: ["NVMMU"]),
         .library(name: "NouveauDevice", targets: ["NouveauDevice"]),
+        .library(name: "NouveauC", type: .static, targets: ["NouveauC"]),
         .library(name: "DRMLock", targets: ["DRMLock"]),
         .library(name: "DRMSync", targets: ["DRMSync"]),
         .library(name: "DRMScheduler", targets: ["DRMScheduler"]),
@@ -54,6 +55,7 @@ let package = Package(
         // The C core.
         c("CGPUVMBase"),
         c("CNouveauUAPI"),
+        c("CNouveauC"),
         c("CGPUVM", ["CGPUVMBase"]),
         c("CNVMMU", ["CGPUVMBase"]),
         c("CNVEngine", ["CGPUVMBase", "CNVMMU"]),
@@ -73,6 +75,7 @@ let package = Package(
                 "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CNVMMU", "CNVEngine", "NVMMU", "GPUVM",
                 "NouveauUAPI", "CMemfd",
             ]),
+        swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC"]),
         swift("JSONLines", ["CZlib"]),
         swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "CNouveauUAPI", "NouveauDevice", "JSONLines"]),
         swift("GPUVMConform", ["KernelErrno", "DRMLock", "DRMSync", "DRMExec", "GPUVM", "NVMMU", "JSONLines"]),
