@@ -76,7 +76,7 @@ package final class UVMM: @unchecked Sendable {
         self.walks = walks
         tables = try PageTables(
             format: device.chip.format, windows: [device.memory.tables.window], kernelAddr: kernelAddr,
-            kernelSize: kernelSize, hooks: TableHooks(device, walks))
+            kernelSize: kernelSize, keepLarge: true, hooks: TableHooks(device, walks))
         vm = try VM(
             name: name, gate: device.gate, driver: Driver(), resvObject: VM.makeResvObject(gate: device.gate), start: 0,
             range: Self.end, kernelStart: kernelAddr, kernelRange: kernelSize,
