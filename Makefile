@@ -7,6 +7,7 @@
 #   make bench           ns per operation, C core and locks, fences, jobs, beside limit loops in the same run
 #   make fuzz            fuzz targets over page tables and the VA space (SECONDS=60 each)
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
+#   make install-nouveau the simulated device for C programs: <gpuvm/nouveau.h>, libgpuvm-nouveau, gpuvm-nouveau.pc
 #   make clean           removes what was built
 #
 # The first three install what is missing, with apt, as root or by sudo. CC and CFLAGS are for the C library.
@@ -100,6 +101,23 @@ install: library
 	sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(version)|' CSources/gpuvm.pc.in >$(to)/lib/pkgconfig/gpuvm.pc
 	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
+# ---- libgpuvm-nouveau: the device for C programs, with the Swift runtime in it ----------------------------
+
+nouveau := libgpuvm-nouveau.so.$(firstword $(subst ., ,$(version)))
+nouveau: setup
+	swift build -c release --product NouveauC </dev/null
+	tools/link-nouveau build/lib/$(nouveau)
+
+install-nouveau: nouveau
+	install -d $(to)/include/gpuvm $(to)/lib/pkgconfig
+	install -m 644 CSources/CNouveauC/include/gpuvm/nouveau.h $(to)/include/gpuvm
+	install -m 755 build/lib/$(nouveau) $(to)/lib/libgpuvm-nouveau.so.$(version)
+	ln -sf libgpuvm-nouveau.so.$(version) $(to)/lib/$(nouveau)
+	ln -sf $(nouveau) $(to)/lib/libgpuvm-nouveau.so
+	sed 's|@PREFIX@|$(abspath $(PREFIX))|; s|@VERSION@|$(version)|' CSources/gpuvm-nouveau.pc.in \
+		>$(to)/lib/pkgconfig/gpuvm-nouveau.pc
+	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
+
 FORCE:
-.PHONY: all help program run test fresh setup fuzz bench clean library install FORCE
+.PHONY: all help program run test fresh setup fuzz bench clean library install nouveau install-nouveau FORCE
 .DELETE_ON_ERROR:
