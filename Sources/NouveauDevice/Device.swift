@@ -127,4 +127,14 @@ public final class Device: @unchecked Sendable {
 
     /// Runs what is queued, on a stepped gate; with threads it runs by itself.
     public func runUntilIdle() { (gate as? SteppedGate)?.runUntilIdle() }
+
+    /// Does one thing of what is queued, on a stepped gate; with threads waits for the end of all that clients submitted.
+    /// Nobody submits, opens or closes meanwhile.
+    /// - Returns: false: there was nothing to do.
+    package func proceed() -> Bool {
+        if let gate = gate as? SteppedGate { return gate.step() }
+        let busy = files.flatMap(\.jobQueues).filter { !$0.pending.isEmpty }
+        for queue in busy { queue.waitUntilEmpty() }
+        return !busy.isEmpty
+    }
 }

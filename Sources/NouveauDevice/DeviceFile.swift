@@ -45,6 +45,8 @@ public final class DeviceFile: @unchecked Sendable {
         close()
     }
 
+    var jobQueues: [JobQueue] { [binds] + channels.compactMap(\.jobs) }
+
     var userMemory: any UserMemory { device.userMemory }
 
     package func object(handle: UInt32) -> BufferObject? {

@@ -87,6 +87,13 @@ package final class UVMM: @unchecked Sendable {
         func free(_ vm: VM) {}
     }
 
+    /// Looks at the space while jobs may be under way.
+    package func withLock<R>(_ body: () -> R) -> R {
+        mutex.lock()
+        defer { mutex.unlock() }
+        return body()
+    }
+
     /// - Returns: the number of the next VM_BIND, from 1.
     func nextBind() -> UInt32 { binds.wrappingAdd(1, ordering: .relaxed).newValue }
 

@@ -41,9 +41,14 @@ final class JobQueue: @unchecked Sendable {
 
     /// Waits until all its jobs are freed, then ends it. May park.
     func fini() {
-        waiters.wait(on: scheduler.gate, "jobs that are not freed") { spin.withLock { listed.isEmpty } }
+        waitUntilEmpty()
         entity.fini()
         scheduler.fini()
+    }
+
+    /// May park.
+    func waitUntilEmpty() {
+        waiters.wait(on: scheduler.gate, "jobs that are not freed") { spin.withLock { listed.isEmpty } }
     }
 
     /// What is queued ends with `ESRCH`. May park.
