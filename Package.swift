@@ -82,7 +82,7 @@ let package = Package(
         .executableTarget(
             name: "GPUVMTool",
             dependencies: [
-                "KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "NouveauDevice", "JSONLines",
+                "KernelErrno", "DRMLock", "GPUVM", "NVMMU", "NouveauUAPI", "NouveauDevice", "JSONLines",
                 "GPUVMTrace", "GPUVMConform", "CBSD",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -104,7 +104,7 @@ let package = Package(
             "NouveauDeviceTests",
             ["NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "KernelErrno", "Model"]),
         .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
-        test("GPUVMTraceTests", ["GPUVMTrace", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),
+        test("GPUVMTraceTests", ["GPUVMTrace", "DRMLock", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),
         test("GPUVMToolTests", ["GPUVMTool", "TraceSupport"]),
     ],
     swiftLanguageModes: [.v6],

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import DRMLock
 internal import Foundation
 internal import GPUVMTrace
 internal import JSONLines
@@ -8,7 +9,9 @@ struct Replay: ParsableCommand {
         abstract: "Runs recorded sessions of the NVK driver on a simulated GPU and compares.",
         discussion: """
             One trace gives a full report, several a table, with the report of each one that differs. Every answer is
-            compared, and at every vm_state line the address space and the page tables behind it.
+            compared, at every vm_state line the address space and the page tables behind it, and at every mem_after
+            line the memory that the device wrote. Without --seed and --threads each line's jobs run to their end
+            before the next line.
             """)
 
     enum Form: String, ExpressibleByArgument, CaseIterable { case text, json }
@@ -21,8 +24,11 @@ struct Replay: ParsableCommand {
     @Option(help: "The report's form: text, or json: one object a trace, one a line.")
     var report = Form.text
 
-    @Option(help: "Order of concurrent jobs. Accepted for later: now every job runs as it is submitted, in one order.")
+    @Option(help: "Jobs run only where a line waits, in an order that the seed picks.")
     var seed: UInt64?
+
+    @Flag(help: "Jobs run on threads of their own.")
+    var threads = false
 
     @Option(help: ArgumentHelp("Write each trace's page tables, at the line with most mappings, into DIR.", valueName: "dir"))
     var tables: String?
@@ -38,6 +44,7 @@ struct Replay: ParsableCommand {
         guard trace.count == 1 || svg == nil && perfetto == nil else {
             throw ValidationError("--svg and --perfetto take one trace")
         }
+        guard seed == nil || !threads else { throw ValidationError("--seed picks an order, which --threads has none of") }
     }
 
     func run() throws {
@@ -63,7 +70,9 @@ struct Replay: ParsableCommand {
     }
 
     private func replay(_ trace: Trace) throws(InputError) -> (ReplayReport, Double) {
-        let replayer = Replayer(trace, on: try target.makeDevice(for: trace))
+        let gate: Gate? = threads ? ThreadedGate() : seed.map { SteppedGate(.seeded($0)) }
+        let replayer = Replayer(
+            trace, on: try target.makeDevice(for: trace, gate: gate), pace: gate == nil ? .drained : .lazy)
         var timeline = svg == nil ? nil : SpaceTimeline()
         var progress = ProgressBar(baseName(trace.file), total: trace.lineCount)
         defer { progress.finish() }

@@ -9,9 +9,10 @@ extension ReplayReport {
             trace: trace, chipset: hex(chip.chipset), lines: lines,
             ioctls: Dictionary(uniqueKeysWithValues: calls.map { ($0.key.rawValue, $0.value) }), bind_ops: binds.ops,
             ret_mismatches: answerMismatches, vm_state_checked: statesChecked, vm_state_mismatches: stateMismatches,
-            mem_pages_checked: 0, mem_page_mismatches: 0, mem_pages_skipped: pagesSkipped, faults: 0,
-            mappings: mostMappings.count,
-            page_tables: Dictionary(uniqueKeysWithValues: pageTables.map { ($0.key.name, $0.value) }), bytes_copied: 0)
+            mem_pages_checked: pagesChecked, mem_page_mismatches: pageMismatches, mem_pages_skipped: pagesSkipped,
+            faults: faults.count, mappings: mostMappings.count,
+            page_tables: Dictionary(uniqueKeysWithValues: pageTables.map { ($0.key.name, $0.value) }),
+            bytes_copied: device.bytesCopied)
         return encodeJSON(fields)
     }
 
@@ -22,7 +23,7 @@ extension ReplayReport {
         var bind_ops, ret_mismatches, vm_state_checked, vm_state_mismatches: Int
         var mem_pages_checked, mem_page_mismatches, mem_pages_skipped, faults, mappings: Int
         var page_tables: [String: Int]
-        var bytes_copied: Int
+        var bytes_copied: UInt64
     }
 }
 

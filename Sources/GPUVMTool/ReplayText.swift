@@ -90,10 +90,15 @@ extension ReplayReport {
     private var submissionLines: [String] {
         let execs = calls[.exec] ?? 0
         guard execs > 0 else { return ["none"] }
-        return [
+        var lines = [
             "\(count(execs, "EXEC")), \(count(device.pushes, "push", "pushes")), \(count(device.pushDwords, "dword"))",
-            "accepted and counted, not executed: the engines are yet to come",
+            "copied: \(size(device.bytesCopied))",
         ]
+        if pushesSkipped > 0 {
+            lines.append("\(count(pushesSkipped, "push", "pushes")) recorded only in part: not run")
+        }
+        lines.append(count(faults.count, "fault"))
+        return lines + faults.prefix(8).map { "  \($0)" }
     }
 
     private func checkLines(_ style: Style) -> [String] {
@@ -104,9 +109,12 @@ extension ReplayReport {
                 "vm_state", statesChecked - stateMismatches, of: statesChecked,
                 "address space and page tables, every client address", style),
         ]
-        if pagesSkipped > 0 {
+        if pagesChecked > 0 {
             rows.append(
-                "memory".padded(10) + style.faint("\(count(pagesSkipped, "page")) not checked: that needs the engines"))
+                row("memory", pagesChecked - pageMismatches, of: pagesChecked, "pages that the device wrote", style))
+        }
+        if pagesSkipped > 0 {
+            rows.append("".padded(10) + "\(count(pagesSkipped, "page")) of objects that could not be made")
         }
         return rows
     }
@@ -124,14 +132,12 @@ extension ReplayReport {
             out += finding.text.prefix(8).map { "    " + $0 }
             if finding.text.count > 8 { out.append("    and \(finding.text.count - 8) more") }
         }
-        let more = answerMismatches + stateMismatches - findings.count
-        if more > 0 { out.append("  and \(more) more") }
+        if findings.count == Self.findingLimit { out.append("  and perhaps more: these are the first") }
         return out
     }
 
     private func verdict(_ style: Style) -> String {
-        let mismatches = answerMismatches + stateMismatches
-        return mismatches == 0
+        mismatches == 0
             ? style.green("0 mismatches") + ": the device answered as recorded"
             : style.red(count(mismatches, "mismatch", "mismatches"))
     }
@@ -150,11 +156,12 @@ struct ReplayTable {
 
     private struct Row {
         var lines = 0, binds = 0, execs = 0, mappings = 0, tables = 0, states = 0, wrongStates = 0, answers = 0
-        var wrongAnswers = 0
+        var wrongAnswers = 0, pages = 0, wrongPages = 0
 
         var text: String {
             [lines, binds, execs, mappings, tables].map { "\($0)".aligned(9) }.joined()
                 + "\(answers - wrongAnswers)/\(answers)".aligned(12) + "\(states - wrongStates)/\(states)".aligned(10)
+                + "\(pages - wrongPages)/\(pages)".aligned(12)
         }
 
         mutating func add(_ row: Self) {
@@ -167,6 +174,8 @@ struct ReplayTable {
             wrongStates += row.wrongStates
             answers += row.answers
             wrongAnswers += row.wrongAnswers
+            pages += row.pages
+            wrongPages += row.wrongPages
         }
     }
 
@@ -175,14 +184,15 @@ struct ReplayTable {
             print(
                 style.bold(
                     "trace".padded(34) + ["lines", "bind ops", "EXECs", "mappings", "tables"].map { $0.aligned(9) }.joined()
-                        + "answers".aligned(12) + "vm_state".aligned(10)))
+                        + "answers".aligned(12) + "vm_state".aligned(10) + "pages".aligned(12)))
         }
         traces += 1
         let row = Row(
             lines: report.lines, binds: report.binds.ops, execs: report.calls[.exec] ?? 0,
             mappings: report.mostMappings.count, tables: report.pageTables.values.reduce(0, +),
             states: report.statesChecked, wrongStates: report.stateMismatches,
-            answers: report.calls.values.reduce(0, +), wrongAnswers: report.answerMismatches)
+            answers: report.calls.values.reduce(0, +), wrongAnswers: report.answerMismatches,
+            pages: report.pagesChecked, wrongPages: report.pageMismatches)
         print(
             baseName(report.trace).padded(34) + row.text + "  "
                 + (report.isEqual ? style.green("equal") : style.red("DIFFERENT")))
@@ -192,7 +202,7 @@ struct ReplayTable {
 
     func showTotals() {
         print(style.bold("\(count(traces, "trace"))".padded(34) + totals.text))
-        let wrong = totals.wrongAnswers + totals.wrongStates
+        let wrong = totals.wrongAnswers + totals.wrongStates + totals.wrongPages
         print(wrong == 0 ? style.green("0 mismatches") : style.red(count(wrong, "mismatch", "mismatches")))
     }
 }

@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import DRMLock
 internal import GPUVMTrace
 internal import JSONLines
 internal import NVMMU
@@ -24,9 +25,9 @@ struct TargetOptions: ParsableArguments {
     }
 
     /// - Throws: at the header's line, when no such chip is known.
-    func makeDevice(for trace: Trace) throws(InputError) -> Device {
+    func makeDevice(for trace: Trace, gate: Gate? = nil) throws(InputError) -> Device {
         do throws(DeviceError) {
-            return try Device(chipset: chipset?.value ?? trace.header.chipset, options: options(vram))
+            return try Device(chipset: chipset?.value ?? trace.header.chipset, options: options(vram), gate: gate)
         } catch {
             throw InputError(file: trace.file, line: 1, message: "\(error)")
         }

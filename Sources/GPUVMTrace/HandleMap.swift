@@ -28,12 +28,15 @@ struct HandleMap<Recorded: BinaryInteger, Ours> {
     /// Our name for what `call` names.
     /// - Throws: when the trace never made it, and yet says that the call succeeded.
     func find(_ recorded: Recorded, _ call: TraceCall) throws(InputError) -> Ours {
+        call.result == 0 ? try find(recorded, call.place) : ours[recorded] ?? none
+    }
+
+    /// Our name for what a line names.
+    /// - Throws: when the trace never made it.
+    func find(_ recorded: Recorded, _ place: Place) throws(InputError) -> Ours {
         if let found = ours[recorded] { return found }
-        guard call.result != 0 else {
-            let name = inHex ? hexText(recorded) : "\(recorded)"
-            throw call.place.error("\(what) \(name) was never made, or is closed")
-        }
-        return none
+        let name = inHex ? hexText(recorded) : "\(recorded)"
+        throw place.error("\(what) \(name) was never made, or is closed")
     }
 
     func find(_ recorded: [Recorded], _ call: TraceCall) throws(InputError) -> [Ours] {

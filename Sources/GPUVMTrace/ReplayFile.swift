@@ -46,8 +46,8 @@ package final class ReplayFile {
         for (recorded, op) in zip(bind.ops, ours) where recorded.usesObject {
             if let object = file.object(handle: op.handle) { handles[object.id] = recorded.handle }
             // What is now where the call mapped something carries the call's number, if anything is.
-            if number == nil, let mapping = uvmm.vm.space.findFirst(op.addr, 1) {
-                number = uvmm.state(of: mapping.id).bind
+            number = number ?? uvmm.withLock {
+                uvmm.vm.space.findFirst(op.addr, 1).map { uvmm.state(of: $0.id).bind }
             }
         }
         if let number { binds[number] = Bind(line: line, handles: handles) }

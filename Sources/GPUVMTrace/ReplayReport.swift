@@ -37,14 +37,21 @@ public struct ReplayReport: Sendable {
     public private(set) var answerMismatches = 0
     public var statesChecked = 0
     public private(set) var stateMismatches = 0
-    /// Pages of `mem` and `mem_after` lines: nothing writes or checks them while there are no engines.
-    public var pagesSkipped = 0
+    /// Pages of `mem_after` lines.
+    public internal(set) var pagesChecked = 0
+    public private(set) var pageMismatches = 0
+    /// Pages of objects that our device did not make.
+    public internal(set) var pagesSkipped = 0
+    /// Pushes of which the trace has only a part, and not their memory either: they were not run.
+    public internal(set) var pushesSkipped = 0
     /// The address space with most mappings at once.
     public private(set) var mostMappings = (count: 0, fd: 0, line: 0)
     /// Tables at once, by level, over all files.
     public var pageTables: [Level: Int] = [:]
     /// The device's own counts, pushes and flushes among them; at the end.
-    public var device = DeviceStatistics()
+    public internal(set) var device = DeviceStatistics()
+    /// What stopped channels; at the end.
+    public internal(set) var faults: [FaultReport] = []
     /// The first differences.
     public private(set) var findings: [Finding] = []
 
@@ -59,7 +66,8 @@ public struct ReplayReport: Sendable {
     }
 
     /// Nothing differed.
-    public var isEqual: Bool { answerMismatches == 0 && stateMismatches == 0 }
+    public var isEqual: Bool { mismatches == 0 }
+    public var mismatches: Int { answerMismatches + stateMismatches + pageMismatches }
 
     mutating func addAnswer(_ call: TraceCall, _ text: String) {
         answerMismatches += 1
@@ -68,6 +76,12 @@ public struct ReplayReport: Sendable {
 
     mutating func addState(_ place: Place, _ text: [String]) {
         stateMismatches += 1
+        add(Finding(place: place, text: text))
+    }
+
+    /// - Parameter text: a line for each page.
+    mutating func addPages(_ place: Place, _ text: [String]) {
+        pageMismatches += text.count
         add(Finding(place: place, text: text))
     }
 

@@ -44,7 +44,9 @@ extension Replayer {
     func perform(_ exec: TraceCall.Exec, _ call: TraceCall, _ file: ReplayFile) throws(InputError) -> Int32 {
         let waits = try syncs(exec.waits, call, file)
         let sigs = try syncs(exec.sigs, call, file)
-        let pushes = exec.pushes.map { nvu_exec_push(va: $0.va, va_len: $0.length, flags: $0.flags) }
+        let pushes = pushes(of: exec, call, file).map {
+            nvu_exec_push(va: $0.va, va_len: $0.length, flags: $0.flags)
+        }
         var value = nvu_exec()
         value.channel = UInt32(bitPattern: try file.channels.find(exec.channel, call))
         value.push_count = UInt32(pushes.count)

@@ -57,8 +57,12 @@ extension Replayer {
             var points = listPoints
             return timelineArray(call, file, try file.syncobjs.find(list, call), &points, flags)
         case .syncobjQuery(let list, let flags, let recorded):
-            var points = [UInt64](repeating: 0, count: list.count)
-            let result = timelineArray(call, file, try file.syncobjs.find(list, call), &points, flags)
+            let handles = try file.syncobjs.find(list, call)
+            var points: [UInt64] = []
+            let result = look(for: { $0 == call.result && (points == recorded || $0 != 0) }) {
+                points = [UInt64](repeating: 0, count: list.count)
+                return timelineArray(call, file, handles, &points, flags)
+            }
             if result == 0, call.result == 0, points != recorded {
                 report.addAnswer(call, "QUERY gave points \(points.map { hexText($0) }), recorded \(recorded.map { hexText($0) })")
             }
@@ -80,18 +84,18 @@ extension Replayer {
         return result
     }
 
-    /// 0 polls and the largest value waits for ever, as recorded. Any other time belongs to the recorder's boot; as
-    /// our device is idle by now, a moment long past gives the same answer.
-    private static func timeout(_ recorded: Int64) -> Int64 {
-        recorded == 0 || recorded == .max ? recorded : 1
-    }
-
+    /// Recorded times belong to the recorder's boot: ours are all 0, and the device runs until it is done or idle.
     private func perform(
         _ wait: TraceCall.SyncobjWait, _ call: TraceCall, _ file: ReplayFile
     ) throws(InputError) -> Int32 {
         let handles = memory.place(try file.syncobjs.find(wait.handles, call))
-        let (result, first) = call.op == .syncobjTimelineWait
-            ? timelineWait(wait, call, file, handles) : binaryWait(wait, call, file, handles)
+        var first: UInt32 = 0
+        let result = look(for: { $0 == call.result && (first == wait.firstSignaled || $0 != 0) }) {
+            let (result, index) = call.op == .syncobjTimelineWait
+                ? timelineWait(wait, call, file, handles) : binaryWait(wait, call, file, handles)
+            first = index
+            return result
+        }
         if result == 0, call.result == 0, first != wait.firstSignaled {
             report.addAnswer(call, "first_signaled is \(first), recorded \(wait.firstSignaled)")
         }
@@ -103,7 +107,6 @@ extension Replayer {
     ) -> (result: Int32, first: UInt32) {
         var value = nvu_syncobj_wait()
         value.handles = handles
-        value.timeout_nsec = Self.timeout(wait.timeout)
         value.count_handles = UInt32(wait.handles.count)
         value.flags = wait.flags
         return (ioctl(call, file, &value), value.first_signaled)
@@ -115,7 +118,6 @@ extension Replayer {
         var value = nvu_syncobj_timeline_wait()
         value.handles = handles
         value.points = memory.place(wait.points)
-        value.timeout_nsec = Self.timeout(wait.timeout)
         value.count_handles = UInt32(wait.handles.count)
         value.flags = wait.flags
         return (ioctl(call, file, &value), value.first_signaled)

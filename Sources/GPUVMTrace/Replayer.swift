@@ -7,8 +7,17 @@ internal import NouveauUAPI
 /// Replays a trace line by line on a fresh device and compares.
 ///
 /// Each call becomes the ioctl it was, with the request word of the trace and with our device's handles in place of
-/// the recorded ones. The device runs until idle after each call, so that no wait has to sleep.
+/// the recorded ones. No call sleeps: one that looks at what the device has done is made again, while the device gets
+/// on, until it gives the recorded answer or the device is idle.
 public final class Replayer {
+    /// When the device gets on.
+    public enum Pace: Sendable {
+        /// After each line, until idle.
+        case drained
+        /// Only where a line waits, or looks at what was done; with threads, whenever it likes.
+        case lazy
+    }
+
     package let trace: Trace
     package let device: Device
     public internal(set) var report: ReplayReport
@@ -17,13 +26,18 @@ public final class Replayer {
     /// Exported objects: recorded descriptors and ours.
     var descriptors = HandleMap<Int, Int32>("descriptor", none: -1)
     let memory = ClientMemory()
+    /// The trace has the memory that pushes are in.
+    let recordsMemory: Bool
+    private let pace: Pace
     private var position = 0
     private var tablesOf: [Int: [Level: Int]] = [:]
 
     /// - Parameter device: a fresh one, of the trace's chip or of another; only for this replay from now on.
-    public init(_ trace: Trace, on device: Device) {
+    public init(_ trace: Trace, on device: Device, pace: Pace = .drained) {
         self.trace = trace
         self.device = device
+        self.pace = pace
+        recordsMemory = trace.lines.contains { if case .pages = $0 { true } else { false } }
         device.userMemory = memory
         report = ReplayReport(trace: trace, chip: device.chip)
     }
@@ -32,7 +46,7 @@ public final class Replayer {
     /// - Throws: when the line contradicts the lines above it.
     public func next() throws(InputError) -> TraceLine? {
         guard position < trace.lines.count else {
-            report.device = device.statistics
+            finish()
             return nil
         }
         let line = trace.lines[position]
@@ -40,7 +54,7 @@ public final class Replayer {
         switch line {
         case .call(let call): try replay(call)
         case .state(let state): check(state)
-        case .pages(let pages): report.pagesSkipped += pages.pages.count
+        case .pages(let pages): try pages.after ? check(pages) : write(pages)
         }
         return line
     }
@@ -50,14 +64,32 @@ public final class Replayer {
         while position < trace.lines.count, trace.lines[position].place.line <= line {
             _ = try next()
         }
+        finish()
+    }
+
+    private func finish() {
+        settle()
         report.device = device.statistics
+        report.faults = device.faults
+    }
+
+    /// Runs the device until idle: where checks are made.
+    func settle() {
+        while device.proceed() {}
+    }
+
+    /// Makes a call that looks at what the device has done, until its answer is the recorded one or cannot become it.
+    func look(for isRecorded: (Int32) -> Bool, _ call: () -> Int32) -> Int32 {
+        var result = call()
+        while !isRecorded(result), device.proceed() { result = call() }
+        return result
     }
 
     private func replay(_ call: TraceCall) throws(InputError) {
         report.calls[call.op, default: 0] += 1
         guard let file = file(of: call) else { return }
         let result = try perform(call, on: file)
-        device.runUntilIdle()
+        if pace == .drained { settle() }
         if result != call.result {
             report.addAnswer(call, "\(call.op.rawValue) gave \(text(result)), recorded \(text(call.result))")
         }
@@ -93,10 +125,12 @@ public final class Replayer {
     /// Keeps the high-water marks after a call that changed an address space.
     private func note(_ file: ReplayFile, _ call: TraceCall) {
         guard let uvmm = file.uvmm else { return }
-        report.noteMappings(uvmm.vm.space.count, fd: file.fd, line: call.place.line)
         var levels: [Level: Int] = [:]
-        for table in uvmm.tables.tables() {
-            levels[table.level, default: 0] += 1
+        uvmm.withLock {
+            report.noteMappings(uvmm.vm.space.count, fd: file.fd, line: call.place.line)
+            for table in uvmm.tables.tables() {
+                levels[table.level, default: 0] += 1
+            }
         }
         tablesOf[file.fd] = levels
         var sum: [Level: Int] = [:]
@@ -117,6 +151,7 @@ private func text(_ result: Int32) -> String {
 extension Replayer {
     /// Compares the address space and the page tables with a recorded state.
     private func check(_ recorded: RecordedState) {
+        settle()
         report.statesChecked += 1
         let findings = differences(recorded)
         if !findings.isEmpty { report.addState(recorded.place, findings) }
