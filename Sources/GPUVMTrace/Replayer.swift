@@ -80,9 +80,13 @@ public final class Replayer {
 
     /// Makes a call that looks at what the device has done, until its answer is the recorded one or cannot become it.
     func look(for isRecorded: (Int32) -> Bool, _ call: () -> Int32) -> Int32 {
-        var result = call()
-        while !isRecorded(result), device.proceed() { result = call() }
-        return result
+        var isIdle = false
+        while true {
+            let result = call()
+            if isIdle || isRecorded(result) { return result }
+            // Threads may have come to the end since the call.
+            isIdle = !device.proceed()
+        }
     }
 
     private func replay(_ call: TraceCall) throws(InputError) {
