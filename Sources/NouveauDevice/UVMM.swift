@@ -144,12 +144,17 @@ extension UVMM {
         unsafeDowncast(vm.vmBO(of: mapping.pair)!.object, to: BufferObject.self)
     }
 
-    /// The pair of the space and an object, made where there is none; it keeps the object alive. To be given back by
-    /// ``put(_:)-(VMBO)``.
+    /// The pair of the space and an object, made where there is none; it keeps the object alive, and has EXEC see to the
+    /// object if it is not the space's own. To be given back by ``put(_:)-(VMBO)``.
     func pair(for object: BufferObject) throws(KernelErrno) -> VMBO {
-        try withLocked(object) { () throws(KernelErrno) in try VMBO.obtain(vm, object) }
+        try withLocked(object) { () throws(KernelErrno) in
+            let pair = try VMBO.obtain(vm, object)
+            pair.addExternal()
+            return pair
+        }
     }
 
+    /// With the space's mutex: EXEC may be going through the external objects, and the last reference ends the pair.
     func put(_ pair: VMBO) { withLocked(pair.object) { _ = pair.put() } }
 
     private func withLocked<R>(

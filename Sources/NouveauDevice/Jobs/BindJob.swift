@@ -103,8 +103,8 @@ final class BindJob: Job, @unchecked Sendable {
             for region in removedRegions { uvmm.putSparse(region) }
         }
         uvmm.vm.commit(&list)
-        uvmm.mutex.unlock()
         for case let target? in targets { uvmm.put(target.pair) }
+        uvmm.mutex.unlock()
     }
 }
 
