@@ -102,7 +102,10 @@ let package = Package(
         test("NouveauUAPITests", ["NouveauUAPI", "CNouveauUAPI", "KernelErrno"]),
         test(
             "NouveauDeviceTests",
-            ["NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "KernelErrno", "Model"]),
+            [
+                "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
+                "GateSupport", "Model",
+            ]),
         .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
         test("GPUVMTraceTests", ["GPUVMTrace", "DRMLock", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),
         test("GPUVMToolTests", ["GPUVMTool", "TraceSupport"]),

@@ -1,4 +1,6 @@
 import CNouveauUAPI
+import DRMLock
+import DRMSync
 import GPUVM
 import KernelErrno
 import NVMMU
@@ -10,12 +12,14 @@ import Testing
 struct Client {
     let device: Device
     let file: DeviceFile
+    /// An ioctl returns with the work it left still to do.
+    var leavesWork = false
 
-    init(_ chipset: Int = 0x172, vram: UInt64 = 64 << 20, gart: UInt64 = 64 << 20) throws {
+    init(_ chipset: Int = 0x172, vram: UInt64 = 64 << 20, gart: UInt64 = 64 << 20, gate: Gate? = nil) throws {
         var options = DeviceOptions()
         options.vram = vram
         options.gart = gart
-        try self.init(Device(chipset: chipset, options: options))
+        try self.init(Device(chipset: chipset, options: options, gate: gate))
     }
 
     init(_ device: Device) throws {
@@ -26,7 +30,7 @@ struct Client {
     /// Runs one ioctl on a struct, and what it leaves to do; 0 or a negative errno.
     @discardableResult
     func call<Layout>(_ request: UInt32, _ argument: inout Layout) -> Int32 {
-        defer { device.runUntilIdle() }
+        defer { if !leavesWork { device.runUntilIdle() } }
         return withUnsafeMutablePointer(to: &argument) { file.ioctl(request, $0) }
     }
 
@@ -119,6 +123,44 @@ extension Client {
         }
     }
 }
+
+// MARK: - Fences
+
+extension Client {
+    /// The same, but what it leaves to do is left to whoever steps.
+    var leavingWork: Client {
+        var client = self
+        client.leavesWork = true
+        return client
+    }
+
+    /// A syncobj without a fence; its handle.
+    func syncobj() -> UInt32 {
+        var create = nvu_syncobj_create()
+        precondition(call(NVU_SYNCOBJ_CREATE, &create) == 0)
+        return create.handle
+    }
+
+    /// A syncobj with a fence that signals when the test says so.
+    func pendingSyncobj() -> (handle: UInt32, fence: Fence) {
+        let handle = syncobj()
+        let fence = Fence(gate: device.gate, context: device.gate.allocateContexts(), seqno: 1)
+        file.syncobjs[handle]!.replace(with: fence)
+        return (handle, fence)
+    }
+
+    /// What has become of a syncobj's fence; `nil`: it has none.
+    func status(_ handle: UInt32) -> Fence.Status? { file.syncobjs[handle]?.fence?.status }
+
+    func cpuPrep(_ handle: UInt32, _ flags: UInt32) -> Int32 {
+        call(NVU_GEM_CPU_PREP, nvu_gem_cpu_prep(handle: handle, flags: flags))
+    }
+
+    func bytes(_ handle: UInt32) -> UnsafeMutableRawBufferPointer { file.object(handle: handle)!.bytes }
+}
+
+let nowait: UInt32 = 1
+let forWriting: UInt32 = 4
 
 func address<T>(_ pointer: UnsafePointer<T>?) -> UInt64 {
     UInt64(UInt(bitPattern: pointer))
