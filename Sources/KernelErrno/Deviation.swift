@@ -19,6 +19,7 @@ public enum Deviation: String, Hashable, Sendable, CaseIterable {
     case runCut = "RUN-CUT"
     case kindWidth = "KIND-WIDTH"
     case largePageCut = "LARGE-PAGE-CUT"
+    case largePageStays = "LARGE-PAGE-STAYS"
     case jobOutcome = "JOB-OUTCOME"
     case legacyPushbuf = "LEGACY-PUSHBUF"
 }
