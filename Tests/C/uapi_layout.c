@@ -165,6 +165,15 @@ REQUEST(NVU_SYNCOBJ_TIMELINE_SIGNAL, syncobj_timeline_array, 0xcd);
 REQUEST(NVU_SYNCOBJ_EVENTFD, syncobj_eventfd, 0xcf);
 REQUEST(NVU_SET_CLIENT_NAME, set_client_name, 0xd1);
 
+#define DESCRIPTOR(word, type) _Static_assert((((word) >> 16) & 0x3fff) == sizeof(struct nvu_##type), #word " size")
+DESCRIPTOR(NVU_SYNC_MERGE, sync_merge);
+DESCRIPTOR(NVU_SYNC_FILE_INFO, sync_file_info);
+DESCRIPTOR(NVU_SYNC_SET_DEADLINE, sync_set_deadline);
+DESCRIPTOR(NVU_DMA_BUF_SYNC, dma_buf_sync);
+DESCRIPTOR(NVU_DMA_BUF_EXPORT_SYNC_FILE, dma_buf_sync_file);
+DESCRIPTOR(NVU_DMA_BUF_IMPORT_SYNC_FILE, dma_buf_sync_file);
+SIZE(sync_fence_info, 80);
+
 #ifdef DRM_IOCTL_NOUVEAU_EXEC
 #define SYSTEM(ours, theirs) _Static_assert(sizeof(struct nvu_##ours) == sizeof(struct theirs), #ours)
 SYSTEM(vm_init, drm_nouveau_vm_init);

@@ -457,6 +457,56 @@ struct nvu_syncobj_eventfd {
     uint32_t pad;
 };
 
+/* ---- descriptors: sync files and dma-bufs -------------------------------------------------------------- */
+
+#define NVU_SYNC_MERGE 0xc0303e03u
+#define NVU_SYNC_FILE_INFO 0xc0383e04u
+#define NVU_SYNC_SET_DEADLINE 0x40103e05u
+#define NVU_DMA_BUF_SYNC 0x40086200u
+#define NVU_DMA_BUF_EXPORT_SYNC_FILE 0xc0086202u
+#define NVU_DMA_BUF_IMPORT_SYNC_FILE 0x40086203u
+
+struct nvu_sync_merge {
+    char name[32];
+    int32_t fd2, fence;
+    uint32_t flags, pad;
+};
+
+struct nvu_sync_fence_info {
+    char obj_name[32], driver_name[32];
+    int32_t status;
+    uint32_t flags;
+    uint64_t timestamp_ns;
+};
+
+struct nvu_sync_file_info {
+    char name[32];
+    int32_t status;
+    uint32_t flags, num_fences, pad;
+    uint64_t sync_fence_info;
+};
+
+struct nvu_sync_set_deadline {
+    uint64_t deadline_ns, pad;
+};
+
+#define NVU_DMA_BUF_SYNC_READ (1u << 0)
+#define NVU_DMA_BUF_SYNC_WRITE (1u << 1)
+#define NVU_DMA_BUF_SYNC_RW (3u << 0)
+#define NVU_DMA_BUF_SYNC_END (1u << 2)
+
+struct nvu_dma_buf_sync {
+    uint64_t flags;
+};
+
+/* EXPORT and IMPORT. */
+struct nvu_dma_buf_sync_file {
+    uint32_t flags;
+    int32_t fd;
+};
+
+/* ---- syncobj arrays -------------------------------------------------------------------------------------- */
+
 struct nvu_syncobj_array {
     uint64_t handles;
     uint32_t count_handles, pad;
