@@ -26,12 +26,12 @@
 #define WIDE __attribute__((noinline))
 #endif
 
-/* ---- memory of tables: stacks of free blocks, by size ----------------------------------------------------------- */
+/* ---- memory of tables: stacks of free blocks, by size, those of zeros apart -------------------------------------- */
 
 struct bank {
     char *memory;
     uint64_t used;
-    uint64_t *free[32]; /* the first word of a free block points at the next one */
+    uint64_t *free[32][2]; /* [1]: all zero, but that the first word of a free block points at the next one */
     struct nvmmu_window window;
 };
 
@@ -39,10 +39,12 @@ static int alloc_table(void *ctx, size_t size, size_t align, struct nvmmu_table_
 {
     struct bank *b = ctx;
     unsigned order = 63 - (unsigned)__builtin_clzll(2 * (size > align ? size : align) - 1);
-    uint64_t *block = b->free[order];
+    bool zeroed = b->free[order][1];
+    uint64_t *block = b->free[order][zeroed];
 
     if (block) {
-        b->free[order] = (uint64_t *)(uintptr_t)*block;
+        b->free[order][zeroed] = (uint64_t *)(uintptr_t)*block;
+        *block = 0;
     } else {
         uint64_t at = (b->used + (1ull << order) - 1) & ~((1ull << order) - 1);
 
@@ -51,7 +53,7 @@ static int alloc_table(void *ctx, size_t size, size_t align, struct nvmmu_table_
             abort();
         block = (uint64_t *)(void *)(b->memory + at);
     }
-    *out = (struct nvmmu_table_mem){.addr = (uint64_t)((char *)block - b->memory), .cpu = block};
+    *out = (struct nvmmu_table_mem){.addr = (uint64_t)((char *)block - b->memory), .cpu = block, .zeroed = zeroed};
     return 0;
 }
 
@@ -60,8 +62,8 @@ static void free_table(void *ctx, const struct nvmmu_table_mem *mem, size_t size
     struct bank *b = ctx;
     unsigned order = 63 - (unsigned)__builtin_clzll(2 * (size > 4096 ? size : 4096) - 1);
 
-    *(uint64_t *)mem->cpu = (uint64_t)(uintptr_t)b->free[order];
-    b->free[order] = mem->cpu;
+    *(uint64_t *)mem->cpu = (uint64_t)(uintptr_t)b->free[order][mem->zeroed];
+    b->free[order][mem->zeroed] = mem->cpu;
 }
 
 /* ---- limits: plain loops ---------------------------------------------------------------------------------------- */

@@ -145,6 +145,24 @@ static bool in_window(const struct nvmmu_vmm *vmm, const struct hw *hw, uint64_t
     return (const void *)nvmmu__window_at(&s, hw->aperture, hw->addr, size) == hw->cpu;
 }
 
+/* Entries outside [first, end) are 0. */
+static int check_zeros(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, const struct report *r)
+{
+    const struct shape *sh = shape_of(vmm, t);
+
+    if (!all_zero(&t->hw[h]) && t->hw[h].end > sh->entries[h])
+        return broken(r, t, "entries that may not be 0 end behind the table", t->hw[h].end);
+    for (uint32_t i = 0; i < sh->entries[h]; i++) {
+        const uint64_t *entry = entry_at(sh, t, h, i);
+
+        if (i >= t->hw[h].first && i < t->hw[h].end)
+            continue;
+        if (entry[0] || (sh->words == 2 && entry[1]))
+            return broken(r, t, "entry is not 0 although it is said to be", i);
+    }
+    return 0;
+}
+
 static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_t *hw_count, const struct report *r)
 {
     const struct shape *sh = shape_of(vmm, t);
@@ -157,11 +175,33 @@ static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_
         if (!in_window(vmm, &t->hw[h], nvmmu__table_bytes(sh->level[h])))
             return broken(r, t, "hardware table outside the windows", h);
         ret = check_entries(vmm, t, h, r);
+        if (!ret && !vmm->format->gart)
+            ret = check_zeros(vmm, t, h, r);
     }
     for (uint32_t i = 0; t->child && i < sh->entries[0] && !ret; i++)
         if (t->child[i])
             ret = check_table(vmm, t->child[i], hw_count, r);
     return ret;
+}
+
+/* What a table that is taken from a free list must be. */
+static int check_unused(const struct nvmmu_vmm *vmm, const struct report *r)
+{
+    for (unsigned depth = 0; depth < vmm->depths; depth++) {
+        const struct shape *sh = &vmm->shape[depth];
+
+        for (const struct table *t = vmm->unused[depth]; t; t = t->parent) {
+            const char *bits = (const char *)t->bits, *end = (const char *)t + sh->bytes;
+
+            if (t->depth != depth || hw_tables(t) || t->refs[0] || t->refs[1] || t->extra)
+                return broken(r, t, "unused table has something", 0);
+            while (bits < end && !*bits)
+                bits++;
+            if (bits < end)
+                return broken(r, t, "unused table with bits or children", (uint64_t)(bits - (const char *)t->bits));
+        }
+    }
+    return 0;
 }
 
 int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
@@ -170,6 +210,8 @@ int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
     size_t hw_count = 0;
     int ret = check_table(vmm, vmm->root, &hw_count, &r);
 
+    if (!ret)
+        ret = check_unused(vmm, &r);
     if (!ret && hw_count != vmm->hw_count)
         ret = broken(&r, vmm->root, "number of hardware tables", vmm->hw_count);
     if (!ret && hw_count + vmm->retired_count > vmm->retired_room)

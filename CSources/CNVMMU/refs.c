@@ -17,8 +17,7 @@
 
 static void big_entry_write(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint64_t word)
 {
-    nvmmu__store(entry_at(shape_of(vmm, t), t, LPT, i), word);
-    wrote(vmm, t, LPT, i, 1);
+    entries_fill(vmm, t, LPT, i, 1, word);
 }
 
 /* The SPT entries under a sparse LPT entry, before the SPT is looked into. */

@@ -35,18 +35,19 @@ static struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, uint
     const struct shape *sh = &vmm->shape[depth];
     struct table *t = vmm->unused[depth];
 
-    if (t)
+    if (t) {
         vmm->unused[depth] = t->parent;
-    else
+    } else {
         t = gpuvm_mem_alloc(&vmm->alloc, sh->bytes, 64);
-    if (!t)
-        return NULL;
-    memset(t, 0, sh->bytes);
+        if (!t)
+            return NULL;
+        memset(t, 0, sh->bytes);
+        t->depth = (uint8_t)depth;
+        if (sh->tables == 1)
+            t->child = (struct table **)((char *)t + sh->bytes) - sh->entries[0];
+    }
     t->parent = parent;
     t->index = index;
-    t->depth = (uint8_t)depth;
-    if (sh->tables == 1)
-        t->child = (struct table **)((char *)t + sh->bytes) - sh->entries[0];
     if (parent) {
         t->va = parent->va + ((uint64_t)index << shape_of(vmm, parent)->level[0]->shift);
         t->sparse = entry_sparse(shape_of(vmm, parent), parent, 0, index);
@@ -63,7 +64,8 @@ static void extra_free(struct nvmmu_vmm *vmm, struct table *t)
     t->extra = NULL;
 }
 
-/* To the free list: spaces fill again what they emptied. */
+/* To the free list: spaces fill again what they emptied. It has no reference and no hardware table, so all of its bits
+ * and children are 0. */
 static void table_free(struct nvmmu_vmm *vmm, struct table *t)
 {
     if (t->extra)
@@ -114,7 +116,7 @@ static int page_new(struct nvmmu_vmm *vmm, uint32_t size)
 }
 
 /* The lowest free piece of a page with room. */
-static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, struct hw *out)
+static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, uint32_t entries, struct hw *out)
 {
     struct page *page = vmm->pages;
     unsigned slot;
@@ -137,6 +139,7 @@ static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, struct hw *out)
         .addr = page->mem.addr + slot * size,
         .page = page,
         .aperture = page->mem.aperture,
+        .end = entries,
     };
     return 0;
 }
@@ -151,27 +154,30 @@ static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
     if (page->free != page->all)
         return;
     pages_remove(vmm, page);
+    page->mem.zeroed = false; /* the pieces' content is not looked at */
     vmm->hooks.free_table(vmm->hooks.ctx, &page->mem, TABLE_PAGE);
     gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
 }
 
+/* The content is undefined, unless all_zero(). */
 static int memory_alloc(struct nvmmu_vmm *vmm, const struct nvmmu_level_info *l, struct hw *out)
 {
-    uint32_t size = (uint32_t)nvmmu__table_bytes(l);
-    struct nvmmu_table_mem mem;
+    uint32_t size = (uint32_t)nvmmu__table_bytes(l), entries = (uint32_t)nvmmu__entries(l);
+    struct nvmmu_table_mem mem = {0};
     int ret;
 
     if (l->table_align < TABLE_PAGE)
-        return piece_alloc(vmm, size, out);
+        return piece_alloc(vmm, size, entries, out);
     ret = vmm->hooks.alloc_table(vmm->hooks.ctx, size, l->table_align, &mem);
     if (!ret)
-        *out = (struct hw){.cpu = mem.cpu, .addr = mem.addr, .aperture = mem.aperture};
+        *out = (struct hw){
+            .cpu = mem.cpu, .addr = mem.addr, .aperture = mem.aperture, .end = mem.zeroed ? 0 : entries};
     return ret;
 }
 
 static void memory_free(struct nvmmu_vmm *vmm, const struct hw *hw, uint32_t size)
 {
-    struct nvmmu_table_mem mem = {.addr = hw->addr, .cpu = hw->cpu, .aperture = hw->aperture};
+    struct nvmmu_table_mem mem = {hw->addr, hw->cpu, hw->aperture, all_zero(hw)};
 
     if (hw->page)
         piece_free(vmm, hw);
@@ -205,10 +211,14 @@ static int retired_reserve(struct nvmmu_vmm *vmm)
     return 0;
 }
 
+/* Without an LPT nothing is shadowed. */
 static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
-    vmm->retired[vmm->retired_count++] =
-        (struct retired){t->hw[h], (uint32_t)nvmmu__table_bytes(shape_of(vmm, t)->level[h])};
+    const struct shape *sh = shape_of(vmm, t);
+
+    vmm->retired[vmm->retired_count++] = (struct retired){t->hw[h], (uint32_t)nvmmu__table_bytes(sh->level[h])};
+    if (!t->child && h == LPT)
+        bits_clear(t->bits + sh->shadowed, 0, sh->entries[LPT]);
     t->hw[h] = (struct hw){0};
     vmm->hw_count--;
 }
@@ -247,7 +257,7 @@ static int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64
 /* Entries of two words: the big half first, both every time, as nouveau does. */
 static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uint64_t word[2])
 {
-    const struct table *p = t->parent;
+    struct table *p = t->parent;
     const struct shape *sh = shape_of(vmm, p);
     uint64_t *entry = entry_at(sh, p, 0, t->index);
 
@@ -256,7 +266,10 @@ static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uin
         nvmmu__publish(entry + 1, word[1]);
     if (!p->parent)
         nvmmu__directories_write(vmm, t->index, word[0]);
-    wrote(vmm, p, 0, t->index, 1);
+    if (word[0] | word[1])
+        wrote(vmm, p, 0, t->index, 1);
+    else
+        wrote_zero(vmm, p, 0, t->index, 1);
     nvmmu__changed(vmm, p->depth, t->va, entry_bytes_of_va(sh, 0));
 }
 
@@ -295,6 +308,19 @@ static void gart_begin(const struct nvmmu_vmm *vmm, struct table *t)
     wrote(vmm, t, SPT, 0, shape_of(vmm, t)->entries[SPT]);
 }
 
+/* All entries become empty ones. */
+static void table_fill(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+{
+    uint64_t word = empty_word(vmm, t, h, t->sparse);
+
+    if (vmm->format->gart)
+        gart_begin(vmm, t);
+    else if (!t->child && h == LPT && t->refs[SPT])
+        fill_beside_small(vmm, t);
+    else if (word || !all_zero(&t->hw[h]))
+        entries_fill(vmm, t, h, 0, shape_of(vmm, t)->entries[h], word);
+}
+
 /* Memory, content, link. A page that stands in the parent's entry stays, so that a get that fails can be undone. */
 static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
@@ -312,14 +338,7 @@ static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
         return -EINVAL;
     }
     vmm->hw_count++;
-    if (!t->child && h == LPT)
-        bits_clear(t->bits + sh->shadowed, 0, sh->entries[LPT]);
-    if (vmm->format->gart)
-        gart_begin(vmm, t);
-    else if (!t->child && h == LPT && t->refs[SPT])
-        fill_beside_small(vmm, t);
-    else
-        entries_fill(vmm, t, h, 0, sh->entries[h], empty_word(vmm, t, h, t->sparse));
+    table_fill(vmm, t, h);
     if (t->parent) {
         t->parent->refs[0]++;
         if (!entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))

@@ -36,6 +36,7 @@ struct hw {
     uint64_t addr;
     struct page *page; /* it was cut from */
     uint8_t aperture;
+    uint32_t first, end; /* entries that may not be 0 are in [first, end); first >= end: all are 0 */
 };
 
 struct table {
@@ -232,15 +233,38 @@ static inline bool entry_is_page(const struct nvmmu_vmm *vmm, const struct shape
     return entry_word(vmm, sh, t, h, i) & (t->child ? vmm->format->page_bit : vmm->format->valid);
 }
 
-static inline void wrote(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i, uint32_t n)
+static inline bool all_zero(const struct hw *hw)
 {
+    return hw->first >= hw->end;
+}
+
+/* Entries [i, i + n) were written, with what may not be 0 … */
+static inline void wrote(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+{
+    struct hw *hw = &t->hw[h];
+    bool none = all_zero(hw);
+
+    hw->first = none || i < hw->first ? i : hw->first;
+    hw->end = none || i + n > hw->end ? i + n : hw->end;
     if (vmm->hooks.wrote)
-        vmm->hooks.wrote(vmm->hooks.ctx, t->hw[h].addr, i, n);
+        vmm->hooks.wrote(vmm->hooks.ctx, hw->addr, i, n);
+}
+
+/* … and with 0. */
+static inline void wrote_zero(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+{
+    struct hw *hw = &t->hw[h];
+    uint32_t first = hw->first, end = hw->end;
+
+    hw->first = i <= first && i + n > first ? i + n : first;
+    hw->end = i < end && i + n >= end ? i : end;
+    if (vmm->hooks.wrote)
+        vmm->hooks.wrote(vmm->hooks.ctx, hw->addr, i, n);
 }
 
 /* n entries become `word` (and 0 where entries have two words). */
-static inline void entries_fill(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i,
-                                uint32_t n, uint64_t word)
+static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
+                                uint64_t word)
 {
     const struct shape *sh = shape_of(vmm, t);
 
@@ -250,7 +274,10 @@ static inline void entries_fill(const struct nvmmu_vmm *vmm, const struct table 
         vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, 0);
     else
         vmm->stores->fill(entry_at(sh, t, h, i), n, word);
-    wrote(vmm, t, h, i, n);
+    if (word || vmm->format->gart)
+        wrote(vmm, t, h, i, n);
+    else
+        wrote_zero(vmm, t, h, i, n);
 }
 
 /* What an entry without a page, and without a table below, says. */

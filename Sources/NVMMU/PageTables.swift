@@ -25,11 +25,14 @@ public struct TableMemory: @unchecked Sendable {
     public var addr: UInt64
     public var aperture: Aperture
     public var cpu: UnsafeMutableRawPointer
+    /// Every byte is known to be 0: memory given out need not be cleared; memory that comes back may go out like that.
+    public var zeroed: Bool
 
-    public init(addr: UInt64, aperture: Aperture, cpu: UnsafeMutableRawPointer) {
+    public init(addr: UInt64, aperture: Aperture, cpu: UnsafeMutableRawPointer, zeroed: Bool = false) {
         self.addr = addr
         self.aperture = aperture
         self.cpu = cpu
+        self.zeroed = zeroed
     }
 }
 
@@ -45,7 +48,7 @@ public struct Flush: Hashable, Sendable {
 
 /// What page tables ask of their owner.
 public protocol PageTableHooks: AnyObject {
-    /// Memory for a table, inside a window, content undefined; `nil`: out of memory.
+    /// Memory for a table, inside a window, content undefined unless it is `zeroed`; `nil`: out of memory.
     func allocTable(size: Int, align: Int) -> TableMemory?
     func freeTable(_ memory: TableMemory, size: Int)
     /// TLBs must forget now; tables unlinked before are freed when it returns.
@@ -408,13 +411,15 @@ private final class HookOwner {
                     return -KernelErrno.ENOMEM.rawValue
                 }
                 out!.pointee = nvmmu_table_mem(
-                    addr: memory.addr, cpu: memory.cpu, aperture: memory.aperture.rawValue)
+                    addr: memory.addr, cpu: memory.cpu, aperture: memory.aperture.rawValue, zeroed: memory.zeroed)
                 return 0
             },
             free_table: { ctx, mem, size in
                 let mem = mem!.pointee
                 HookOwner.of(ctx).hooks.freeTable(
-                    TableMemory(addr: mem.addr, aperture: Aperture(rawValue: mem.aperture)!, cpu: mem.cpu), size: size)
+                    TableMemory(
+                        addr: mem.addr, aperture: Aperture(rawValue: mem.aperture)!, cpu: mem.cpu, zeroed: mem.zeroed),
+                    size: size)
             },
             flush: { ctx, flush in
                 let f = flush!.pointee

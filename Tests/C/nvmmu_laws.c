@@ -309,6 +309,61 @@ static void memory_of_tables_fits_the_entries_that_point_at_it(void)
     close_all(f);
 }
 
+struct zeros {
+    unsigned given, back; /* tables that were said to be zero */
+};
+
+static int zeros_alloc(void *ctx, size_t size, size_t align, struct nvmmu_table_mem *out)
+{
+    struct bank *b = ctx;
+    struct zeros *z = b->watcher;
+    int ret = bank_alloc_table(b, size, align, out);
+
+    z->given += !ret && out->zeroed;
+    return ret;
+}
+
+static void zeros_free(void *ctx, const struct nvmmu_table_mem *mem, size_t size)
+{
+    struct bank *b = ctx;
+    struct zeros *z = b->watcher;
+
+    z->back += mem->zeroed;
+    bank_free_table(b, mem, size);
+}
+
+/* That it is true is looked at by every test's bank. */
+static void a_table_that_was_emptied_to_zeros_says_so_and_is_not_cleared_again(void)
+{
+    struct fixture f = {.b = bank_new()};
+    struct nvmmu_vmm_config config = bank_config(f.b, "tu102");
+    struct zeros z = {0};
+
+    config.hooks.alloc_table = zeros_alloc;
+    config.hooks.free_table = zeros_free;
+    f.b->watcher = &z;
+    REQUIRE(nvmmu_vmm_create(&config, &f.v) == 0, "create");
+    for (unsigned i = 0; i < 2; i++) {
+        get_and_map(f, VA, 2 * MiB, 12, VRAM);
+        REQUIRE(nvmmu_vmm_unmap(f.v, VA, MiB, 12, false) == 0, "unmap");
+        unmap_and_put(f, VA, 2 * MiB, 12, false);
+        /* The SPT; directories keep their last entry when they go. */
+        REQUIRE(z.back == i + 1 && z.given == i, "%u came back, %u were given", z.back, z.given);
+    }
+    get_and_map(f, VA, 0x10000, 16, VRAM);
+    unmap_and_put(f, VA, 0x10000, 16, false);
+    REQUIRE(z.back == 2, "the LPT has hiding entries: %u", z.back);
+    get_and_map(f, VA, 0x2000, 12, VRAM);
+    REQUIRE(nvmmu_vmm_unmap(f.v, VA, 0x1000, 12, true) == 0, "unmap to sparse");
+    REQUIRE(nvmmu_vmm_unmap(f.v, VA + 0x1000, 0x1000, 12, false) == 0, "unmap");
+    REQUIRE(nvmmu_vmm_put(f.v, VA, 0x2000, 12) == 0, "put");
+    REQUIRE(z.back == 2, "an entry of the SPT is sparse: %u", z.back);
+    get_and_map(f, VA, 0x2000, 12, VRAM);
+    REQUIRE(nvmmu_vmm_put(f.v, VA, 0x2000, 12) == 0, "put without unmap");
+    REQUIRE(z.back == 2, "entries of the SPT are pages: %u", z.back);
+    close_all(f);
+}
+
 static void requests_are_whole_pages_in_a_clients_area(void)
 {
     struct fixture f = {.b = bank_new()};
@@ -856,6 +911,7 @@ int main(void)
     sparse_ranges_do_not_overlap_and_go_as_they_came();
     addresses_fit_their_fields();
     memory_of_tables_fits_the_entries_that_point_at_it();
+    a_table_that_was_emptied_to_zeros_says_so_and_is_not_cleared_again();
     requests_are_whole_pages_in_a_clients_area();
     memory_suits_the_page_size_and_the_kind_is_known();
     a_page_in_a_sparse_2m_hole_leaves_the_hole_as_it_was();

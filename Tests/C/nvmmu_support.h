@@ -58,11 +58,12 @@ static inline uint64_t below(uint64_t *state, uint64_t n)
 #define BANK_PAGES 4096
 #define BANK_BASE  0x40000000ull
 
-/* A window of VRAM that hands out runs of pages. What is freed is poisoned. */
+/* A window of VRAM that hands out runs of pages. What is freed is poisoned, unless it is all zero: the next table there
+ * gets it as it is. */
 struct bank {
     uint64_t *memory;
     struct nvmmu_window window;
-    bool used[BANK_PAGES];
+    bool used[BANK_PAGES], zero[BANK_PAGES];
     uint32_t free_count;
     long fail_after;  /* table allocations until one fails; negative: never */
     long alloc_after; /* the same for software state */
@@ -77,6 +78,28 @@ struct bank {
 static inline bool fails_now(long *after)
 {
     return *after >= 0 && (*after)-- == 0;
+}
+
+static inline bool all_zero(const void *memory, size_t size)
+{
+    const uint64_t *word = memory;
+
+    for (size_t i = 0; i < size / 8; i++)
+        if (word[i])
+            return false;
+    return true;
+}
+
+/* What memory that is given out has in it: zeros, which it then says, or poison. */
+static inline void bank_content(const struct bank *b, uint32_t page, uint32_t pages, struct nvmmu_table_mem *out)
+{
+    out->zeroed = true;
+    for (uint32_t i = page; i < page + pages; i++)
+        out->zeroed &= b->zero[i];
+    if (out->zeroed)
+        REQUIRE(all_zero(out->cpu, pages * 4096ull), "written to after it was freed");
+    else
+        memset(out->cpu, 0xa5, pages * 4096ull);
 }
 
 static inline int bank_alloc_table(void *ctx, size_t size, size_t align, struct nvmmu_table_mem *out)
@@ -97,7 +120,7 @@ static inline int bank_alloc_table(void *ctx, size_t size, size_t align, struct 
     out->addr = BANK_BASE + first * 4096ull;
     out->cpu = b->memory + first * 512ull;
     out->aperture = NVMMU_VRAM;
-    memset(out->cpu, 0xa5, size);
+    bank_content(b, first, pages, out);
     return 0;
 }
 
@@ -111,7 +134,10 @@ static inline void bank_free_table(void *ctx, const struct nvmmu_table_mem *mem,
         REQUIRE(b->used[i], "freed twice");
     if (b->on_free)
         b->on_free(b, mem->addr);
-    memset(mem->cpu, 0xdb, size);
+    REQUIRE(!mem->zeroed || all_zero(mem->cpu, size), "said to be zero");
+    if (!mem->zeroed)
+        memset(mem->cpu, 0xdb, size);
+    memset(&b->zero[page], mem->zeroed && size == pages * 4096ull, pages);
     memset(&b->used[page], false, pages);
     b->free_count += pages;
 }

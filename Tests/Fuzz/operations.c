@@ -47,9 +47,11 @@ static int alloc_table(void *ctx, size_t size, size_t align, struct nvmmu_table_
         return -ENOMEM;
     memset(&b->used[first], true, pages);
     b->free_count -= pages;
-    *out = (struct nvmmu_table_mem){BANK_BASE + first * 4096ull, b->memory + first * 512ull, NVMMU_VRAM};
-    __asan_unpoison_memory_region(out->cpu, size);
-    memset(out->cpu, 0xa5, size);
+    out->addr = BANK_BASE + first * 4096ull;
+    out->cpu = b->memory + first * 512ull;
+    __asan_unpoison_memory_region(out->cpu, pages * 4096ull);
+    bank_content(b, first, pages, out);
+    __asan_poison_memory_region((char *)out->cpu + size, pages * 4096ull - size);
     return 0;
 }
 

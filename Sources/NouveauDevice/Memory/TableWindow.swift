@@ -7,6 +7,8 @@ package final class TableWindow: @unchecked Sendable {
     let window: MemoryWindow
     private let lock = SpinLock()
     private var pages: ExtentAllocator
+    /// Pages that `pages` counts as used, all zero, that the next tables of that size get as they are.
+    private var zeroed: [UInt64] = []
     private var allowed: UInt64
 
     /// - Returns: `nil`: the host has no memory.
@@ -21,7 +23,7 @@ package final class TableWindow: @unchecked Sendable {
         munmap(window.memory.baseAddress, window.memory.count)
     }
 
-    package var used: UInt64 { lock.withLock { pages.used } }
+    package var used: UInt64 { lock.withLock { inUse } }
 
     /// Bytes that may be in use; a test makes it small to see tables run out.
     package var limit: UInt64 {
@@ -30,19 +32,46 @@ package final class TableWindow: @unchecked Sendable {
     }
 
     func allocate(size: Int, align: Int) -> TableMemory? {
-        let bytes = Self.roundedUp(size)
-        let addr = lock.withLock {
-            pages.used + bytes <= allowed
-                ? pages.allocate(bytes, align: max(UInt64(align), ExtentAllocator.grain)) : nil
-        }
-        return addr.map {
-            TableMemory(
-                addr: $0, aperture: window.aperture, cpu: window.memory.baseAddress! + Int($0 - window.base))
+        let bytes = Self.roundedUp(size), align = max(UInt64(align), ExtentAllocator.grain)
+
+        return lock.withLock {
+            guard inUse + bytes <= allowed else { return nil }
+            if bytes == ExtentAllocator.grain, align == bytes, let addr = zeroed.popLast() {
+                return memory(addr, zeroed: true)
+            }
+            guard let addr = pages.allocate(bytes, align: align) else {
+                releaseZeroed()
+                return pages.allocate(bytes, align: align).map { memory($0, zeroed: false) }
+            }
+            return memory(addr, zeroed: false)
         }
     }
 
     func free(_ memory: TableMemory, size: Int) {
-        lock.withLock { pages.release(PhysicalPiece(addr: memory.addr, size: Self.roundedUp(size))) }
+        let bytes = Self.roundedUp(size)
+
+        lock.withLock {
+            if memory.zeroed, bytes == ExtentAllocator.grain {
+                zeroed.append(memory.addr)
+            } else {
+                pages.release(PhysicalPiece(addr: memory.addr, size: bytes))
+            }
+        }
+    }
+
+    private var inUse: UInt64 { pages.used - UInt64(zeroed.count) * ExtentAllocator.grain }
+
+    private func memory(_ addr: UInt64, zeroed: Bool) -> TableMemory {
+        TableMemory(
+            addr: addr, aperture: window.aperture, cpu: window.memory.baseAddress! + Int(addr - window.base),
+            zeroed: zeroed)
+    }
+
+    private func releaseZeroed() {
+        for addr in zeroed {
+            pages.release(PhysicalPiece(addr: addr, size: ExtentAllocator.grain))
+        }
+        zeroed = []
     }
 
     private static func roundedUp(_ size: Int) -> UInt64 {

@@ -28,6 +28,7 @@ struct nvmmu_table_mem {
     uint64_t addr;
     void *cpu;
     uint8_t aperture; /* NVMMU_VRAM, NVMMU_HOST or NVMMU_NCOH */
+    bool zeroed;      /* every byte is known to be 0 */
 };
 
 /* A TLB flush: everything in [va, va + size) may have changed. */
@@ -41,8 +42,10 @@ struct nvmmu_flush {
 
 struct nvmmu_vmm_hooks {
     void *ctx;
-    /* Memory for tables, `size` bytes aligned to `align`, content undefined. 0 or -ENOMEM. Must be inside a window. */
+    /* Memory for tables, `size` bytes aligned to `align`; content undefined unless the hook sets `zeroed`, which saves
+     * clearing it (*out comes zeroed itself). 0 or -ENOMEM. Must be inside a window. */
     int (*alloc_table)(void *ctx, size_t size, size_t align, struct nvmmu_table_mem *out);
+    /* mem->zeroed: all entries have gone back to 0, and the memory may be handed out again as it is. */
     void (*free_table)(void *ctx, const struct nvmmu_table_mem *mem, size_t size);
     /* TLBs must forget now. Tables unlinked before are freed when it returns. NULL: nobody caches. */
     void (*flush)(void *ctx, const struct nvmmu_flush *flush);
