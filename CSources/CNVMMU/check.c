@@ -150,7 +150,7 @@ static int check_zeros(const struct nvmmu_vmm *vmm, const struct table *t, unsig
 {
     const struct shape *sh = shape_of(vmm, t);
 
-    if (!all_zero(&t->hw[h]) && t->hw[h].end > sh->entries[h])
+    if (t->hw[h].end > sh->entries[h])
         return broken(r, t, "entries that may not be 0 end behind the table", t->hw[h].end);
     for (uint32_t i = 0; i < sh->entries[h]; i++) {
         const uint64_t *entry = entry_at(sh, t, h, i);

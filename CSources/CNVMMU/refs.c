@@ -175,16 +175,33 @@ static void range_unref(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsign
         entries_unref(vmm, s.t, h, s.c.index, s.c.count);
 }
 
-static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsigned depth, unsigned h)
+/* For a table that was just made: nothing is beside it. false: a page stands over it. */
+static bool settled(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, const struct chunk *c)
+{
+    if (!t->child && h == LPT)
+        bits_set(t->bits + shape_of(vmm, t)->holds, c->index, c->count);
+    for (; t->parent && holds_pages(vmm, t->parent); t = t->parent)
+        if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
+            return false;
+    return true;
+}
+
+/* *settle: something is left to settle. */
+static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsigned depth, unsigned h, bool *settle)
 {
     struct span s = span_of(vmm, start, end, depth, h);
     int ret = 0;
 
+    *settle = false;
     while (!ret && span_next(vmm, &s)) {
+        bool made = !s.t;
+
         if (!s.t || !s.t->hw[h].cpu)
             ret = nvmmu__table_make(vmm, &s);
         if (!ret)
             ret = entries_ref(vmm, s.t, h, s.c.index, s.c.count);
+        if (!ret)
+            *settle |= !made || !settled(vmm, s.t, h, &s.c);
     }
     if (ret)
         range_unref(vmm, start, s.c.va, depth, h);
@@ -201,14 +218,15 @@ static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsig
 
 int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)
 {
+    bool settle;
     unsigned depth, h;
     int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
     if (ret)
         return ret;
     nvmmu_vmm_begin(vmm);
-    ret = range_ref(vmm, va, va + size, depth, h);
-    if (!ret)
+    ret = range_ref(vmm, va, va + size, depth, h, &settle);
+    if (!ret && settle)
         range_settle(vmm, va, va + size, depth, h);
     nvmmu_vmm_end(vmm);
     return ret;

@@ -150,7 +150,7 @@ static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
 
     if (!page->free)
         pages_add(vmm, page);
-    page->free |= 1u << (hw->addr - page->mem.addr) / page->size;
+    page->free |= 1u << ((hw->addr - page->mem.addr) >> __builtin_ctz(page->size));
     if (page->free != page->all)
         return;
     pages_remove(vmm, page);
@@ -170,8 +170,11 @@ static int memory_alloc(struct nvmmu_vmm *vmm, const struct nvmmu_level_info *l,
         return piece_alloc(vmm, size, entries, out);
     ret = vmm->hooks.alloc_table(vmm->hooks.ctx, size, l->table_align, &mem);
     if (!ret)
-        *out = (struct hw){
-            .cpu = mem.cpu, .addr = mem.addr, .aperture = mem.aperture, .end = mem.zeroed ? 0 : entries};
+        *out = (struct hw){.cpu = mem.cpu,
+                           .addr = mem.addr,
+                           .aperture = mem.aperture,
+                           .first = mem.zeroed ? UINT32_MAX : 0,
+                           .end = mem.zeroed ? 0 : entries};
     return ret;
 }
 
@@ -266,10 +269,7 @@ static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uin
         nvmmu__publish(entry + 1, word[1]);
     if (!p->parent)
         nvmmu__directories_write(vmm, t->index, word[0]);
-    if (word[0] | word[1])
-        wrote(vmm, p, 0, t->index, 1);
-    else
-        wrote_zero(vmm, p, 0, t->index, 1);
+    wrote_directory(vmm, p, 0, t->index, 1);
     nvmmu__changed(vmm, p->depth, t->va, entry_bytes_of_va(sh, 0));
 }
 
@@ -319,6 +319,8 @@ static void table_fill(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
         fill_beside_small(vmm, t);
     else if (word || !all_zero(&t->hw[h]))
         entries_fill(vmm, t, h, 0, shape_of(vmm, t)->entries[h], word);
+    if (t->child) /* it goes with its last pointers in it */
+        t->hw[0].first = 0, t->hw[0].end = shape_of(vmm, t)->entries[0];
 }
 
 /* Memory, content, link. A page that stands in the parent's entry stays, so that a get that fails can be undone. */

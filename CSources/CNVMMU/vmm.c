@@ -34,6 +34,7 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
 
     sh->tables = leaf ? 2 : 1;
     sh->words = f->level[depth].entry_bytes / 8;
+    sh->pages = f->page_levels >> f->level[depth].level & 1;
     for (unsigned h = 0; h < sh->tables; h++) {
         sh->level[h] = &f->level[depth + h];
         sh->entries[h] = (uint32_t)nvmmu__entries(sh->level[h]);
@@ -174,7 +175,7 @@ int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */
 
-void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size)
+void nvmmu__changed_elsewhere(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size)
 {
     struct nvmmu_flush *fl = &vmm->flush;
 

@@ -36,7 +36,7 @@ struct hw {
     uint64_t addr;
     struct page *page; /* it was cut from */
     uint8_t aperture;
-    uint32_t first, end; /* entries that may not be 0 are in [first, end); first >= end: all are 0 */
+    uint32_t first, end; /* leaf: entries that may not be 0 are in [first, end); all are 0: first is UINT32_MAX, end 0 */
 };
 
 struct table {
@@ -58,6 +58,7 @@ struct shape {
     uint32_t entries[2];
     uint8_t tables;    /* 1, leaf 2 */
     uint8_t words;     /* 64-bit words of an entry */
+    bool pages;        /* entries of level[0] can be pages */
     uint8_t group;     /* log2 of the SPT entries below an LPT entry */
     uint32_t bytes;    /* of a software table, children included */
     uint64_t covers;   /* bytes of VA of a table */
@@ -142,7 +143,8 @@ void nvmmu__directories_write(struct nvmmu_vmm *vmm, uint32_t index, uint64_t wo
 /* ---- vmm.c ---------------------------------------------------------------------------------------------- */
 
 /* Entries of tables of `depth` in [va, va + size) were written: a flush is due. */
-void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size);
+static inline void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size);
+void nvmmu__changed_elsewhere(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size);
 /* -EINVAL unless the range lies in a client's area and is whole pages of a size that exists. */
 int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
 int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
@@ -199,6 +201,17 @@ static inline bool small_in_use(const struct shape *sh, const struct table *t, u
     return t->refs[SPT] && (bits_any(refs_of(sh, t, SPT), i, n) || bits_any(sparse_of(sh, t, SPT), i, n));
 }
 
+/* Mostly changes go upward. */
+static inline void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size)
+{
+    struct nvmmu_flush *fl = &vmm->flush;
+
+    if (!vmm->changed || depth < fl->depth || va < fl->va)
+        nvmmu__changed_elsewhere(vmm, depth, va, size);
+    else if (va - fl->va + size > fl->size)
+        fl->size = va - fl->va + size;
+}
+
 /* An entry's sparseness without that of its own table's `sparse`. */
 static inline bool entry_sparse(const struct shape *sh, const struct table *t, unsigned h, uint32_t i)
 {
@@ -214,7 +227,7 @@ static inline uint64_t *entry_at(const struct shape *sh, const struct table *t, 
 /* Entries of the table can hold pages. */
 static inline bool holds_pages(const struct nvmmu_vmm *vmm, const struct table *t)
 {
-    return vmm->format->page_levels >> shape_of(vmm, t)->level[0]->level & 1;
+    return shape_of(vmm, t)->pages;
 }
 
 /* An entry, or the low word of one. */
@@ -235,31 +248,39 @@ static inline bool entry_is_page(const struct nvmmu_vmm *vmm, const struct shape
 
 static inline bool all_zero(const struct hw *hw)
 {
-    return hw->first >= hw->end;
+    return !hw->end;
 }
 
-/* Entries [i, i + n) were written, with what may not be 0 … */
+/* Entries [i, i + n) were written … */
+static inline void wrote_directory(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i,
+                                   uint32_t n)
+{
+    if (vmm->hooks.wrote)
+        vmm->hooks.wrote(vmm->hooks.ctx, t->hw[h].addr, i, n);
+}
+
+/* … with what may not be 0 … */
 static inline void wrote(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
 {
     struct hw *hw = &t->hw[h];
-    bool none = all_zero(hw);
 
-    hw->first = none || i < hw->first ? i : hw->first;
-    hw->end = none || i + n > hw->end ? i + n : hw->end;
-    if (vmm->hooks.wrote)
-        vmm->hooks.wrote(vmm->hooks.ctx, hw->addr, i, n);
+    hw->first = i < hw->first ? i : hw->first;
+    hw->end = i + n > hw->end ? i + n : hw->end;
+    wrote_directory(vmm, t, h, i, n);
 }
 
 /* … and with 0. */
 static inline void wrote_zero(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
 {
     struct hw *hw = &t->hw[h];
-    uint32_t first = hw->first, end = hw->end;
 
-    hw->first = i <= first && i + n > first ? i + n : first;
-    hw->end = i < end && i + n >= end ? i : end;
-    if (vmm->hooks.wrote)
-        vmm->hooks.wrote(vmm->hooks.ctx, hw->addr, i, n);
+    if (i <= hw->first && i + n > hw->first)
+        hw->first = i + n;
+    if (i < hw->end && i + n >= hw->end)
+        hw->end = i;
+    if (hw->first >= hw->end)
+        hw->first = UINT32_MAX, hw->end = 0;
+    wrote_directory(vmm, t, h, i, n);
 }
 
 /* n entries become `word` (and 0 where entries have two words). */
@@ -274,7 +295,7 @@ static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, un
         vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, 0);
     else
         vmm->stores->fill(entry_at(sh, t, h, i), n, word);
-    if (word || vmm->format->gart)
+    if (word || t->child || vmm->format->gart)
         wrote(vmm, t, h, i, n);
     else
         wrote_zero(vmm, t, h, i, n);
