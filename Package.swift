@@ -32,6 +32,7 @@ let package = Package(
         .library(name: "DRMExec", targets: ["DRMExec"]),
         .library(name: "NVMMU", targets: ["NVMMU"]),
         .library(name: "NouveauDevice", targets: ["NouveauDevice"]),
+        .library(name: "CNouveauUAPI", targets: ["CNouveauUAPI"]),
         .library(name: "NouveauC", type: .static, targets: ["NouveauC"]),
         .library(name: "DRMLock", targets: ["DRMLock"]),
         .library(name: "DRMSync", targets: ["DRMSync"]),

@@ -14,6 +14,8 @@ let package = Package(
                 .product(name: "DRMScheduler", package: "gpuvm"),
                 .product(name: "DRMExec", package: "gpuvm"),
                 .product(name: "GPUVM", package: "gpuvm"),
+                .product(name: "NouveauDevice", package: "gpuvm"),
+                .product(name: "CNouveauUAPI", package: "gpuvm"),
             ],
             path: "sync")
     ],

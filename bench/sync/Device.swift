@@ -1,0 +1,74 @@
+import CNouveauUAPI
+import DRMSync
+import NouveauDevice
+
+/// A client of a stepped device: one buffer, 64K pages in video memory, of which pieces are bound.
+private final class Client {
+    let device: Device
+    let file: DeviceFile
+    private var ops: [nvu_vm_bind_op] = []
+    private var channel: UInt32 = 0
+
+    init() {
+        device = try! Device(chipset: 0x172)
+        file = try! device.open(name: "bench[1]")
+        var space = nvu_vm_init(kernel_managed_addr: 1 << 39, kernel_managed_size: 1 << 38)
+        call(NVU_VM_INIT, &space)
+        var new = nvu_gem_new()
+        new.info.domain = NVU_GEM_DOMAIN_VRAM
+        new.info.size = 1 << 30
+        call(NVU_GEM_NEW, &new)
+        var alloc = nvu_channel_alloc()
+        call(NVU_CHANNEL_ALLOC, &alloc)
+        channel = UInt32(bitPattern: alloc.channel)
+        for i in 0..<UInt64(4096) {
+            // Pieces that do not follow each other in the buffer.
+            ops.append(
+                nvu_vm_bind_op(
+                    op: NVU_VM_BIND_OP_MAP, flags: 0, handle: new.info.handle, pad: 0, addr: 1 << 32 + i << 16,
+                    bo_offset: (i &* 2 & 4095 | i >> 11) << 16, range: 1 << 16))
+        }
+        bind(0, 4096)
+    }
+
+    private func call<Layout>(_ request: UInt32, _ argument: inout Layout) {
+        let result = withUnsafeMutablePointer(to: &argument) { file.ioctl(request, $0) }
+        precondition(result == 0)
+    }
+
+    /// Binds pieces once more: each replaces the one that is there.
+    func bind(_ first: Int, _ count: Int) {
+        ops.withUnsafeBufferPointer { ops in
+            var bind = nvu_vm_bind()
+            bind.op_count = UInt32(count)
+            bind.op_ptr = UInt64(UInt(bitPattern: ops.baseAddress! + first))
+            call(NVU_VM_BIND, &bind)
+        }
+        device.runUntilIdle()
+    }
+
+    func exec() {
+        var exec = nvu_exec()
+        exec.channel = channel
+        call(NVU_EXEC, &exec)
+        device.runUntilIdle()
+    }
+}
+
+func benchDevice(_ rounds: Int) {
+    let client = Client()
+    report("nouveau's ioctls, stepped device: each to its end, freeing included", rounds: rounds, [
+        Row(name: "limit: a fence made, signalled, let go", count: 50_000) { count in
+            measure { for _ in 0..<count { Fence(gate: client.device.gate, context: 1, seqno: 1).signal() } }
+        },
+        Row(name: "VM_BIND, 1 map of 64K, synchronous", count: 20_000) { count in
+            measure { for i in 0..<count { client.bind(i & 4095, 1) } }
+        },
+        Row(name: "VM_BIND, 4096 maps of 64K a call, each", count: 4096 * 20) { count in
+            measure { for _ in 0..<count / 4096 { client.bind(0, 4096) } }
+        },
+        Row(name: "EXEC without pushes", count: 20_000) { count in
+            measure { for _ in 0..<count { client.exec() } }
+        },
+    ])
+}
