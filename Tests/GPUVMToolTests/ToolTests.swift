@@ -41,7 +41,7 @@ private let tiny = Scratch(lines: tinyTrace)
     @Test("an equal replay ends with status 0 and says so") func equal() throws {
         let run = try gpuvm("replay", sample)
         #expect(run.status == 0 && run.errors.isEmpty)
-        for text in ["GA102", "NVK Mesa 25.0.7", "393/393 equal", "11/11 equal", "0 mismatches", "not executed"] {
+        for text in ["GA102", "NVK Mesa 25.0.7", "393/393 equal", "11/11 equal", "0 mismatches", "copied: 327M"] {
             #expect(run.output.contains(text), "\(text) is missing")
         }
         #expect(!run.output.contains("\u{1b}"), "colours outside a terminal")
@@ -77,6 +77,18 @@ private let tiny = Scratch(lines: tinyTrace)
         #expect(report["bind_ops"] as? Int == 404 && report["vm_state_checked"] as? Int == 11)
         #expect((report["ioctls"] as? [String: Int])?["VM_BIND"] == 73)
         #expect((report["page_tables"] as? [String: Int])?["PD3"] == 2)
+    }
+
+    @Test("memory is reported, for every pace") func memory() throws {
+        let data = sampleTrace("data_sparse_buf-0x120")
+        for options in [[], ["--seed", "3"], ["--threads"]] {
+            let run = try gpuvm(["replay", data] + options)
+            #expect(run.status == 0 && run.output.contains("2688/2688 equal"), "\(options): \(run.output)")
+        }
+        let report = try #require(
+            try JSONSerialization.jsonObject(with: Data(gpuvm("replay", "--report", "json", data).output.utf8)) as? [String: Any])
+        #expect(report["mem_pages_checked"] as? Int == 2688 && report["mem_page_mismatches"] as? Int == 0)
+        #expect(report["bytes_copied"] as? Int == 35_196_928 && report["faults"] as? Int == 0)
     }
 
     @Test("standard input is read, gzipped or plain") func standardInput() throws {
@@ -146,6 +158,7 @@ private let tiny = Scratch(lines: tinyTrace)
         arguments: [
             ["replay"], ["replay", "--chipset", "xyz", sample], ["replay", "--chipset", "999", sample],
             ["replay", "--vram", "5", sample], ["replay", "--vram", "much", sample], ["replay", "--report", "xml", sample],
+            ["replay", "--seed", "1", "--threads", sample],
             ["replay", "--svg", "/tmp/x.svg", sample, sample], ["walk", sample], ["walk", sample, "nowhere"],
             ["walk", sample, "0x2000000000000"], ["walk", sample, "0x1000", "--at", "407"],
             ["walk", sample, "0x1000", "--fd", "77"], ["walk", sample, "0x1000", "--at", "2"],

@@ -9,7 +9,7 @@ public func sampleTrace(_ name: String) -> String {
     "\(root)/Tests/Traces/\(name).jsonl.gz"
 }
 
-public let sampleNames = ["extern-0x172", "sparse_buf-0x172", "vulkaninfo-0x172"]
+public let sampleNames = ["data_sparse_buf-0x120", "extern-0x172", "sparse_buf-0x172", "vulkaninfo-0x172"]
 
 /// The lines of a gzipped file.
 public func gzippedLines(_ path: String) -> [String] {
@@ -23,7 +23,7 @@ public func gzippedLines(_ path: String) -> [String] {
     return bytes.split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
 }
 
-/// Further sessions, where the folder with them lies beside the repository: those of Pascal and later.
+/// Further sessions, where the folder with them lies beside the repository.
 public let sharedTraces: [String] = {
     guard let folder = opendir("\(root)/../shared/traces") else { return [] }
     defer { closedir(folder) }
@@ -32,8 +32,7 @@ public let sharedTraces: [String] = {
         let name = withUnsafePointer(to: &entry.pointee.d_name) {
             $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
         }
-        let chipset = name.split(separator: "x").last.flatMap { Int($0.prefix { $0.isHexDigit }, radix: 16) }
-        if name.hasSuffix(".jsonl.gz"), let chipset, chipset >= 0x130 { names.append(name) }
+        if name.hasSuffix(".jsonl.gz") { names.append(name) }
     }
     return names.sorted().map { "\(root)/../shared/traces/\($0)" }
 }()
