@@ -32,7 +32,7 @@ extension DeviceFile {
         if uvmm == nil { isUVMMDisabled = true }
         var call = ChannelAlloc(a)
         let classes: [UInt16]
-        switch try call.takeEngine() {
+        switch try call.takeEngine(hasRunlists: device.chip.chipset >= 0xe0, in: a) {
         case .gr: classes = device.classes.graphics.isEmpty ? [] : device.classes.offered(copyOnly: false)
         case .copy: classes = device.classes.offered(copyOnly: true)
         case .video: classes = []

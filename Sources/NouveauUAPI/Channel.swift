@@ -47,10 +47,12 @@ package struct ChannelAlloc {
         c = a.load()
     }
 
+    /// Which engine's channel is asked for; the handles that said so are 0 from then on, for the client too.
+    /// - Parameter hasRunlists: from Kepler on, where there is a choice.
     /// - Throws: `ENOSYS`: no such engine; `EINVAL`: a context DMA handle of ~0.
-    package mutating func takeEngine() throws(KernelErrno) -> Engine {
+    package mutating func takeEngine(hasRunlists: Bool, in a: Argument) throws(KernelErrno) -> Engine {
         var engine = Engine.gr
-        if c.fb_ctxdma_handle == ~0 {
+        if hasRunlists, c.fb_ctxdma_handle == ~0 {
             engine =
                 switch c.tt_ctxdma_handle {
                 case NVU_FIFO_ENGINE_GR: .gr
@@ -60,8 +62,9 @@ package struct ChannelAlloc {
                 }
             c.fb_ctxdma_handle = 0
             c.tt_ctxdma_handle = 0
+            a.store(c)
         }
-        guard c.tt_ctxdma_handle != ~0 else { throw .EINVAL }
+        guard c.fb_ctxdma_handle != ~0, c.tt_ctxdma_handle != ~0 else { throw .EINVAL }
         return engine
     }
 
