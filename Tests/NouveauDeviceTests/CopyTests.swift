@@ -29,8 +29,7 @@ import Testing
     }
 }
 
-/// A window of 256 pages: in the lower half pages of 4 KiB are mapped, in the upper half large ones; what lies in the
-/// middle is sparse, where the chip has that. Each call waits for the one before by a point of a timeline.
+/// A window of 256 pages, those in the middle sparse, where the chip has that. Each call waits for the one before by a point of a timeline.
 private struct CopyStream {
     enum Page: Equatable {
         case none, sparse
@@ -64,7 +63,7 @@ private struct CopyStream {
             try #require(client.bind([mapSparse(addr, range)]) == 0)
             for i in Self.region { pages[i] = .sparse }
         }
-        for (domain, size) in [(gart, 256 << 10), (vram | gart, 256 << 10), (vram, 512 << 10)] as [(UInt32, UInt64)] {
+        for (domain, size) in [(gart, 512 << 10), (vram | gart, 512 << 10), (vram, 512 << 10)] as [(UInt32, UInt64)] {
             let handle = try client.buffer(domain, size)
             let words = client.bytes(handle).bindMemory(to: UInt64.self)
             for i in words.indices { words[i] = random.next() }
@@ -107,21 +106,19 @@ private struct CopyStream {
 
     private mutating func bindOp() -> nvu_vm_bind_op {
         made["bind", default: 0] += 1
-        let isLarge = Bool.random(using: &random)
-        let unit = isLarge ? 1 << (client.file.object(handle: buffers[2].handle)!.pageShift - 12) : 1
-        // No operation crosses a border of the region or of the halves.
-        let zones = [0..<64, 64..<128, 128..<192, 192..<256]
-        let zone = zones[(isLarge ? 2 : 0) + below(2)]
+        // Pages of all sizes replace and cut each other. No operation crosses a border of the region.
+        let unit = [1, 1, 16, 32][below(4)]
+        let zone = [0..<64, 64..<192, 192..<256][below(3)]
         let units = zone.count / unit
         let first = below(units)
-        let count = min(1 + below(isLarge ? 4 : 24), units - first)
+        let count = min(1 + below(unit > 1 ? 4 : 24), units - first)
         let start = zone.lowerBound + first * unit
         let range = start..<start + count * unit
         if below(4) == 0 {
             for i in range { pages[i] = hasSparse && Self.region.contains(i) ? .sparse : .none }
             return unmap(Self.va(start), UInt64(range.count) << 12)
         }
-        let buffer = isLarge ? 2 : below(2)
+        let buffer = below(3)
         let offset = below((buffers[buffer].bytes.count >> 12) / unit - count + 1) * unit
         for i in range { pages[i] = .mapped(buffer: buffer, page: offset + i - start) }
         return map(buffers[buffer].handle, Self.va(start), UInt64(range.count) << 12, offset: UInt64(offset) << 12)
