@@ -4,10 +4,11 @@ internal import NouveauUAPI
 extension DeviceFile {
     func gemNew(_ a: Argument) throws(KernelErrno) {
         let call = GEMNew(a)
-        if uvmm == nil {
-            isUVMMDisabled = true
-            guard !call.domain.contains(.noShare) else { throw .EINVAL }
-        }
+        mutex.lock()
+        let uvmm = uvmm
+        if uvmm == nil { isUVMMDisabled = true }
+        mutex.unlock()
+        guard uvmm != nil || !call.domain.contains(.noShare) else { throw .EINVAL }
         // What belongs to one address space is locked with it.
         let reservation = call.domain.contains(.noShare) ? uvmm?.vm.reservation : nil
         let object = try BufferObject(call, device: device, sharing: reservation)
@@ -23,6 +24,8 @@ extension DeviceFile {
     /// Mappings of the object keep it alive.
     func gemClose(_ a: Argument) throws(KernelErrno) {
         let handle = gemHandle(a)
+        primeMutex.lock()
+        defer { primeMutex.unlock() }
         guard let object = objects.remove(handle) else { throw .EINVAL }
         if primeHandles[object.id] == handle { primeHandles[object.id] = nil }
     }

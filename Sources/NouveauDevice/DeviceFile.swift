@@ -5,7 +5,8 @@ internal import NouveauUAPI
 
 /// One open file of the device (the kernel's drm_file and nouveau_cli). Closes itself when nobody holds it any more.
 ///
-/// Locks: its mutex (the kernel's `cli->mutex`) is held by EXEC, VM_INIT, and what concerns channels and NVIF.
+/// Locks: its mutex (the kernel's `cli->mutex`) is held by EXEC, VM_INIT, and what concerns channels and NVIF, and to see
+/// whether there is an address space. Another guards the handles of shared objects.
 public final class DeviceFile: @unchecked Sendable {
     public let device: Device
     let mutex: SleepingMutex
@@ -25,7 +26,10 @@ public final class DeviceFile: @unchecked Sendable {
     let objects = HandleTable<BufferObject>()
     let syncobjs = HandleTable<Syncobj>()
     /// Handles of objects this file exported or imported, by object: importing again gives the same handle.
+    /// Guarded by ``primeMutex``.
     var primeHandles: [UInt64: UInt32] = [:]
+    let primeMutex: SleepingMutex
+    private static let primeLockClass = LockClass("prime.lock")
     /// Newest first.
     var channels: [Channel] = []
     var nvifObjects: [UInt64: NVIFObject] = [:]
@@ -35,6 +39,7 @@ public final class DeviceFile: @unchecked Sendable {
         self.device = device
         self.name = name
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
+        primeMutex = SleepingMutex(Self.primeLockClass, gate: device.gate)
         // Freeing takes locks that are held over allocations, so it is no queue that others' fences need.
         binds = JobQueue(
             "binds of \(name)", gate: device.gate, creditLimit: 1,

@@ -77,6 +77,8 @@ extension DeviceFile {
         var call = Prime(a)
         guard call.hasGoodFlags else { throw .EINVAL }
         try device.descriptors.checkRoom()
+        primeMutex.lock()
+        defer { primeMutex.unlock() }
         guard let object = objects[call.handle] else { throw .ENOENT }
         guard !object.isPrivate else { throw .EPERM }
         primeHandles[object.id] = primeHandles[object.id] ?? call.handle
@@ -87,8 +89,10 @@ extension DeviceFile {
         var call = Prime(a)
         guard let descriptor = device.descriptors[call.fd] else { throw .EBADF }
         guard case .dmaBuf(let object) = descriptor else { throw .EINVAL }
+        primeMutex.lock()
         let handle = primeHandles[object.id] ?? objects.insert(object)
         primeHandles[object.id] = handle
+        primeMutex.unlock()
         call.store(handle: handle, in: a)
     }
 }

@@ -4,6 +4,9 @@ internal import NouveauUAPI
 extension DeviceFile {
     /// VM_BIND.
     func vmBind(_ a: Argument) throws(KernelErrno) {
+        mutex.lock()
+        let uvmm = uvmm
+        mutex.unlock()
         guard let uvmm else { throw .ENOSYS }
         let call = try VMBind(a, userMemory)
         let job = try BindJob(uvmm, binds, self, call.ops)

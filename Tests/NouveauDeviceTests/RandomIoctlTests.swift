@@ -171,25 +171,26 @@ import Testing
         #expect(faults > 0, "the pushes did nothing")
     }
 
-    @Test("the same with two files on threads")
-    func threaded() throws {
+    @Test("the same on two threads, with a file for each or one for both", arguments: [1, 2])
+    func threaded(files: Int) throws {
         let seed = RandomTest.seed("ioctls, threaded")
         for round in 0..<UInt64(RandomTest.rounds(3)) {
             let gate = ThreadedGate()
             do {
                 let first = try Client(gate: gate)
-                let clients = [first, try Client(first.device)]
+                let clients = [first] + (try (1..<files).map { _ in try Client(first.device) })
                 for client in clients { try #require(client.vmInit() == 0) }
-                let actors = clients.enumerated().map { i, client in
+                let actors = (0..<2).map { i in
+                    let client = clients[i % files]
                     let stream = Stream(
                         client: client.leavingWork, random: SeededRandom(seed: seed + 2 * round + UInt64(i)), mayHang: false)
                     return gate.spawn("client \(i)") {
                         var stream = stream
                         for _ in 0..<400 { stream.step() }
-                        stream.client.file.close()
                     }
                 }
                 for actor in actors { gate.join(actor) }
+                for client in clients { client.file.close() }
                 expectNothing(in: first.device, seed)
             }
             gate.shutdown()
