@@ -45,6 +45,19 @@ public struct OperationList: ~Copyable {
         return Operation(ops.op[index])
     }
 
+    /// What an applied map made; `nil`: the operation is another.
+    public func made(at index: Int) -> MappingID? {
+        precondition(index >= 0 && index < ops.count, "operation index out of range")
+        return UInt32(ops.op[index].kind) == GPUVM_OP_MAP.rawValue ? MappingID(ops.op[index].va) : nil
+    }
+
+    /// The pair behind what goes or is cut.
+    public func victimPair(at index: Int) -> PairID? {
+        precondition(index >= 0 && index < ops.count, "operation index out of range")
+        let kind = gpuvm_op_kind(UInt32(ops.op[index].kind))
+        return kind == GPUVM_OP_REMAP || kind == GPUVM_OP_UNMAP ? PairID(ops.op[index].bo) : nil
+    }
+
     public func forEach(_ body: (Operation) -> Void) {
         for i in 0..<count {
             body(self[i])

@@ -28,6 +28,11 @@ extension VM {
         pair.flatMap { unmanagedVMBO($0.rawValue) }?.takeUnretainedValue()
     }
 
+    /// The object of a pair that is alive; not retained.
+    public func object(of pair: PairID) -> Unmanaged<MappableObject> {
+        unmanagedVMBO(pair.rawValue)!._withUnsafeGuaranteedRef { .passUnretained($0.object) }
+    }
+
     private func unmanagedVMBO(_ pair: gpuvm_bo) -> Unmanaged<VMBO>? {
         UnsafePointer<PairMemory>(bitPattern: UInt(gpuvm_bo_cookie(core, pair)))?.pointee.owner
     }

@@ -69,6 +69,9 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
         deviceMemory.unregister(self)
     }
 
+    /// The object of a pair: all of a device's are buffers.
+    static func of(_ pair: VMBO) -> BufferObject { unsafeDowncast(pair.object, to: BufferObject.self) }
+
     /// GEM_INFO's answer; addresses are the client's own business since VM_BIND, so `offset` is 0.
     func description(handle: UInt32) -> GEMDescription {
         let domain: Domain =

@@ -45,8 +45,8 @@ package struct MappingState: BitwiseCopyable, Sendable {
 /// mutex for the page tables, the only one that jobs take where fences depend on them. Walks take none.
 package final class UVMM: @unchecked Sendable {
     package let vm: VM
-    package var tables: PageTables
-    var sparse = SparseRegions()
+    @exclusivity(unchecked) package var tables: PageTables
+    @exclusivity(unchecked) var sparse = SparseRegions()
     package var regions: [SparseRegion] { sparse.all }
     /// Of engines.
     let walks: TableWalks
@@ -113,7 +113,7 @@ package final class UVMM: @unchecked Sendable {
             for region in sparse.all { putSparse(region) }
         }
         for (mapping, entries) in zip(mappings, entries) {
-            withLocked(entries.object) { _ = try? vm.remove(mapping.id) }
+            withLocked(entries.object.takeUnretainedValue()) { _ = try? vm.remove(mapping.id) }
         }
         vm.put()
     }
@@ -140,8 +140,12 @@ extension UVMM {
 
 extension UVMM {
     /// The object that a mapping shows. Mappings without one there are not.
-    package func object(behind mapping: Mapping) -> BufferObject {
-        unsafeDowncast(vm.vmBO(of: mapping.pair)!.object, to: BufferObject.self)
+    package func object(behind mapping: Mapping) -> BufferObject { unretainedObject(behind: mapping).takeUnretainedValue() }
+
+    private func unretainedObject(behind mapping: Mapping) -> Unmanaged<BufferObject> {
+        vm.object(of: mapping.pair!)._withUnsafeGuaranteedRef {
+            .passUnretained(unsafeDowncast($0, to: BufferObject.self))
+        }
     }
 
     /// The pair of the space and an object, made where there is none; it keeps the object alive, and has EXEC see to the
@@ -193,7 +197,7 @@ extension UVMM {
 
     func entries(_ mapping: Mapping, _ addr: UInt64, _ range: UInt64) -> BindJob.Entries {
         BindJob.Entries(
-            addr: addr, range: range, offset: mapping.offset + (addr - mapping.addr), object: object(behind: mapping),
+            addr: addr, range: range, offset: mapping.offset + (addr - mapping.addr), object: unretainedObject(behind: mapping),
             state: state(of: mapping.id))
     }
 
@@ -201,13 +205,13 @@ extension UVMM {
 
     /// Where the MMU refuses (a kind it does not have), the kernel drops the error and leaves nothing mapped.
     func write(_ entries: BindJob.Entries) {
-        let object = entries.object
-        var attributes = MapAttributes(target: object.placement.target, objectShift: object.pageShift)
+        let (place, objectShift) = entries.object._withUnsafeGuaranteedRef { ($0.placement, $0.pageShift) }
+        var attributes = MapAttributes(target: place.target, objectShift: objectShift)
         attributes.kind = entries.state.kind
         attributes.vol = attributes.target != .vram
         do throws(KernelErrno) {
             try tables.map(
-                entries.addr, entries.range, shift: entries.state.pageShift, pieces: object.placement.pieces,
+                entries.addr, entries.range, shift: entries.state.pageShift, pieces: place.pieces,
                 offset: entries.offset, attributes)
         } catch {
             clear(entries)

@@ -8,14 +8,15 @@ extension BindJob {
     /// Validates all operations, then applies them in order.
     /// - Throws: see uapi.md 6.2, steps 7 to 9.
     func submitOperations() throws(KernelErrno) {
-        targets.reserveCapacity(ops.count)
-        for op in ops { targets.append(try target(of: op)) }
-        for op in ops { try validateRegion(op) }
+        try uvmm.mutex.withLock { () throws(KernelErrno) in try findTargets() }
+        try validateRegions()
         uvmm.mutex.lock()
         defer { uvmm.mutex.unlock() }
         do throws(KernelErrno) {
             try uvmm.changeTables { () throws(KernelErrno) in
-                for (op, target) in zip(ops, targets) { try apply(op, target) }
+                made.reserveCapacity(ops.count)
+                undo.reserveCapacity(ops.count)
+                for i in ops.indices { try apply(ops[i], targets[i]) }
             }
             try lockObjects()
         } catch {
@@ -39,13 +40,10 @@ extension BindJob {
     /// Locks all objects that are touched, and makes sure that those to be mapped are in memory that the GPU sees.
     private func lockObjects() throws(KernelErrno) {
         try jobs.exec.run(.ignoreDuplicates) { exec throws(KernelErrno) in
-            for case let target? in targets { try exec.prepare(target.object, fences: 1) }
-            for i in 0..<list.count {
-                guard let pair = uvmm.vm.vmBO(of: list[i].victim?.pair) else { continue }
-                try exec.prepare(pair.object, fences: 1)
-            }
+            for pair in held { try exec.prepare(pair.object, fences: 1) }
+            for object in kept { try exec.prepare(object, fences: 1) }
         }
-        guard targets.allSatisfy({ $0?.object.location != .system }) else {
+        guard held.allSatisfy({ BufferObject.of($0).location != .system }) else {
             jobs.exec.finish()
             throw .EINVAL
         }
@@ -53,6 +51,7 @@ extension BindJob {
 
     /// What the entries will be, for `run`.
     private func noteEntries() {
+        writes.reserveCapacity(made.count)
         for id in made {
             let state = uvmm.state(of: id)
             guard !state.isGone, let mapping = uvmm.vm.space.mapping(id) else { continue }
@@ -68,28 +67,64 @@ extension BindJob {
 // MARK: - Validation
 
 extension BindJob {
-    /// The checks made of each operation before anything is changed (uapi.md 6.2, 7a); gives a map its object.
-    private func target(of op: BindOp) throws(KernelErrno) -> Target? {
-        var object: BufferObject?
-        if op.kind == .map {
-            guard let found = file.objects[op.handle] else { throw .ENOENT }
-            guard op.boOffset & 4095 == 0, op.boOffset < found.size, op.range <= found.size - op.boOffset else {
-                throw .EINVAL
+    /// The checks made of each operation before anything is changed (uapi.md 6.2, 7a); gives maps their objects. With
+    /// the space's mutex.
+    private func findTargets() throws(KernelErrno) {
+        targets.reserveCapacity(ops.count)
+        var source = Source()
+        for op in ops {
+            let isMap = op.kind == .map
+            if isMap {
+                if op.handle != source.handle { source = try hold(op.handle) }
+                guard op.boOffset & 4095 == 0, op.boOffset < source.size, op.range <= source.size - op.boOffset else {
+                    throw .EINVAL
+                }
             }
-            object = found
+            // A range of 0 splits mappings in the kernel (deviation ZERO-RANGE).
+            guard op.addr & 4095 == 0, op.range & 4095 == 0, op.range > 0, uvmm.vm.space.isValid(op.addr, op.range)
+            else { throw .EINVAL }
+            targets.append(isMap ? source.target(of: op, uvmm.pageSizes) : nil)
         }
-        // A range of 0 splits mappings in the kernel (deviation ZERO-RANGE).
-        guard op.addr & 4095 == 0, op.range & 4095 == 0, op.range > 0, uvmm.vm.space.isValid(op.addr, op.range) else {
-            throw .EINVAL
-        }
-        guard let object else { return nil }
-        return Target(
-            object: object, pair: try uvmm.pair(for: object),
-            pageShift: uvmm.pageSizes.mappingShift(op.addr, op.range, op.boOffset, of: object))
     }
 
-    /// The checks against the sparse regions (7b). What is about to go is waited for: regions that are dirty, and, for a
-    /// new region, what unmaps of jobs under way would clear in it.
+    /// What the last map was of: the next one is mostly of the same.
+    private struct Source {
+        var handle: UInt32 = 0
+        var object: Unmanaged<BufferObject>?
+        var pair = PairID(rawValue: 0)
+        var size: UInt64 = 0
+
+        func target(of op: BindOp, _ sizes: [PageSize]) -> Target {
+            object!._withUnsafeGuaranteedRef {
+                Target(pair: pair, pageShift: sizes.mappingShift(op.addr, op.range, op.boOffset, of: $0))
+            }
+        }
+    }
+
+    /// Keeps the object behind a handle, and its pair, until `free`.
+    private func hold(_ handle: UInt32) throws(KernelErrno) -> Source {
+        guard let object = file.objects[handle] else { throw .ENOENT }
+        let pair = try uvmm.pair(for: object)
+        held.append(pair)
+        return Source(handle: handle, object: .passUnretained(object), pair: try pair.pair(), size: object.size)
+    }
+
+    /// The checks against the sparse regions (7b).
+    private func validateRegions() throws(KernelErrno) {
+        let mayGoOn = uvmm.mutex.withLock { ops.allSatisfy(isSettled) }
+        guard !mayGoOn else { return }
+        for op in ops { try validateRegion(op) }
+    }
+
+    /// A map that no region is in the way of, or no change of regions at all.
+    private func isSettled(_ op: BindOp) -> Bool {
+        guard op.kind == .map else { return op.kind != .mapSparse }
+        guard let region = uvmm.sparse.first(overlapping: op.addr, op.range) else { return true }
+        return !region.isDirty && region.encloses(op.addr, op.range)
+    }
+
+    /// What is about to go is waited for: regions that are dirty, and, for a new region, what unmaps of jobs under way
+    /// would clear in it.
     private func validateRegion(_ op: BindOp) throws(KernelErrno) {
         guard op.kind == .map || op.kind == .mapSparse else { return }
         let gate = uvmm.vm.gate
@@ -122,9 +157,9 @@ extension BindJob {
             guard region.encloses(op.addr, op.range) else { throw .ENOSPC }
         }
         let first = list.count
-        try execute(.map(addr: op.addr, range: op.range, pair: try target.pair.pair(), offset: op.boOffset))
+        try execute(.map(addr: op.addr, range: op.range, pair: target.pair, offset: op.boOffset))
         let victims = first..<list.count - 1
-        guard case .map(_, _, _, _, let id?) = list[list.count - 1] else { preconditionFailure("a map ends its ops") }
+        let id = list.made(at: list.count - 1)!
 
         let shift = target.pageShift
         uvmm.setState(
@@ -167,6 +202,7 @@ extension BindJob {
     /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
     private func removeVictim(_ operation: Operation) throws(KernelErrno) {
         let victim = operation.victim!
+        keepObject(of: victim)
         let shift = uvmm.pageShift(after: operation)
         var state = uvmm.state(of: victim.id)
         undo.append(.state(of: victim.id, state))
@@ -188,6 +224,12 @@ extension BindJob {
         }
         state.isGone = state.isGone || isOwn
         uvmm.setState(of: victim.id, state)
+    }
+
+    private func keepObject(of victim: Mapping) {
+        guard victim.pair != keptPair else { return }
+        keptPair = victim.pair
+        kept.append(uvmm.object(behind: victim))
     }
 }
 

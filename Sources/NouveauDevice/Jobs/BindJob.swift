@@ -30,36 +30,40 @@ final class BindJob: Job, @unchecked Sendable {
     let sequence: UInt32
     let ops: [BindOp]
     /// For each operation: what it maps.
-    var targets: [Target?] = []
+    @exclusivity(unchecked) var targets: [Target?] = []
+    /// The pairs of objects that are mapped, with a reference for each: one for maps of an object in a row.
+    @exclusivity(unchecked) var held: [VMBO] = []
+    /// The objects of victims, likewise: their memory stays until no entry shows it any more.
+    @exclusivity(unchecked) var kept: [BufferObject] = []
+    @exclusivity(unchecked) var keptPair: PairID?
     /// Holds the victims until `free`.
-    var list = OperationList()
+    @exclusivity(unchecked) var list = OperationList()
 
-    /// What a map needs to know of its object.
+    /// What a map needs to know of its object. `held` keeps it.
     struct Target {
-        let object: BufferObject
-        let pair: VMBO
+        let pair: PairID
         let pageShift: Int
     }
 
-    /// Entries of one mapping, or of a part of it, as they were when the job was submitted. It keeps the object's memory.
+    /// Entries of one mapping, or of a part of it, as they were when the job was submitted. The job keeps the object.
     struct Entries {
         var addr, range, offset: UInt64
-        let object: BufferObject
+        let object: Unmanaged<BufferObject>
         var state: MappingState
     }
 
     /// What was taken out of the space and passes on no references: cleared in `run`, put in `free`.
-    var clears: [Entries] = []
+    @exclusivity(unchecked) var clears: [Entries] = []
     /// The large pages of what was demoted: likewise, but cleared after the others.
-    var demoted: [Entries] = []
+    @exclusivity(unchecked) var demoted: [Entries] = []
     /// What is left of what was demoted, written before anything is cleared; and what this job mapped, written after.
-    var rewrites: [Entries] = []
-    var writes: [Entries] = []
+    @exclusivity(unchecked) var rewrites: [Entries] = []
+    @exclusivity(unchecked) var writes: [Entries] = []
 
     /// Mappings whose entries this job writes, those it removed again included.
-    var made: [MappingID] = []
+    @exclusivity(unchecked) var made: [MappingID] = []
     /// Regions it removes.
-    var removedRegions: [SparseRegion] = []
+    @exclusivity(unchecked) var removedRegions: [SparseRegion] = []
 
     /// How to take back what was done but to the space, youngest last.
     enum Undo {
@@ -68,7 +72,7 @@ final class BindJob: Job, @unchecked Sendable {
         case region(SparseRegion)
         case dirty(addr: UInt64)
     }
-    var undo: [Undo] = []
+    @exclusivity(unchecked) var undo: [Undo] = []
 
     init(_ uvmm: UVMM, _ jobs: JobQueue, _ file: DeviceFile, _ ops: [BindOp]) throws(KernelErrno) {
         self.uvmm = uvmm
@@ -103,7 +107,7 @@ final class BindJob: Job, @unchecked Sendable {
             for region in removedRegions { uvmm.putSparse(region) }
         }
         uvmm.vm.commit(&list)
-        for case let target? in targets { uvmm.put(target.pair) }
+        for pair in held { uvmm.put(pair) }
         uvmm.mutex.unlock()
     }
 }
