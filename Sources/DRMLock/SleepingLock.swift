@@ -58,6 +58,11 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
 
     @inlinable var isLocked: Bool { word.load(ordering: .relaxed) != 0 }
 
+    /// Only its own actor gives a ticket a lock or takes it away: to that one the answer is exact.
+    borrowing func isHeld(by context: AcquireContext) -> Bool {
+        word.load(ordering: .relaxed) & ~Self.hasWaiters == Self.word(of: context)
+    }
+
     // MARK: Waiting
 
     /// Takes it when it is not free, or no longer.
@@ -68,8 +73,7 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         _ context: AcquireContext?, mayDie: Bool, interruptible: Bool, _ why: StaticString
     ) throws(KernelErrno) {
         let mine = Self.word(of: context)
-        // Only its own actor gives a ticket a lock or takes it away.
-        if context != nil, word.load(ordering: .relaxed) & ~Self.hasWaiters == mine { throw .EALREADY }
+        if let context, isHeld(by: context) { throw .EALREADY }
         let waiter = LockWaiter(gate.current, context)
         spin.lock()
         guard let held = pin(orTake: mine) else {

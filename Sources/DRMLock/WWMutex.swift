@@ -87,6 +87,9 @@ public struct WWMutex: ~Copyable, Sendable {
     /// Whether anybody has it.
     @inlinable public var isLocked: Bool { core.isLocked }
 
+    /// Whether a ticket of the caller's has it.
+    public borrowing func isHeld(by context: AcquireContext) -> Bool { core.isHeld(by: context) }
+
     /// Says that the caller has it; only the lock validator looks.
     @inlinable
     public borrowing func assertHeld(_ file: StaticString = #fileID, _ line: UInt32 = #line) {

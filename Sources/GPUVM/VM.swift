@@ -60,7 +60,7 @@ public final class VM: @unchecked Sendable {
     public let flags: Flags
     /// Its reservation is the VM's: objects that share it are the VM's own, all others are external.
     public let resvObject: GEMObject
-    let driver: any VMDriver
+    public let driver: any VMDriver
     let validator: (any ValidatingVMDriver)?
 
     /// References, where all mappings are one.
@@ -124,6 +124,9 @@ public final class VM: @unchecked Sendable {
     /// Copies of the lists, in order; for tests and reports. With the VM's reservation held where that guards them.
     public var externalObjects: [VMBO] { external.all }
     public var evictedObjects: [VMBO] { evicted.all }
+
+    /// Whether there is anything for ``validate(_:)`` to do. With the VM's reservation held where that guards the lists.
+    public var hasEvicted: Bool { evicted.hasAny }
 
     // MARK: References
 

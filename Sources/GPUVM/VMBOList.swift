@@ -52,7 +52,11 @@ final class VMBOList: @unchecked Sendable {
         unlock()
     }
 
-    var isEmpty: Bool { head.isAlone && local.isAlone }
+    var hasAny: Bool {
+        lock()
+        defer { unlock() }
+        return !(head.isAlone && local.isAlone)
+    }
 
     /// A copy in order, those whose last reference is gone left out. For tests and reports.
     var all: [VMBO] {

@@ -9,9 +9,7 @@ extension DeviceFile {
         if uvmm == nil { isUVMMDisabled = true }
         mutex.unlock()
         guard uvmm != nil || !call.domain.contains(.noShare) else { throw .EINVAL }
-        // What belongs to one address space is locked with it.
-        let reservation = call.domain.contains(.noShare) ? uvmm?.vm.reservation : nil
-        let object = try BufferObject(call, device: device, sharing: reservation)
+        let object = try BufferObject(call, device: device, of: call.domain.contains(.noShare) ? uvmm : nil)
         object.description(handle: objects.insert(object)).store(in: a)
     }
 
@@ -52,7 +50,7 @@ extension DeviceFile {
         guard uvmm == nil else { throw .ENOSYS }
         var call = GEMPushbuf(a)
         guard channel(call.channel) != nil else { throw .ENOENT }
-        call.store(vramAvailable: device.memory.vram.size, gartAvailable: device.memory.gart.size, in: a)
+        call.store(vramAvailable: device.memory.availableVRAM, gartAvailable: device.memory.availableGART, in: a)
         guard call.pushCount > 0 else { return }
         try call.checkCounts()
         throw .ENOSYS

@@ -28,17 +28,19 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
     let isPrivate: Bool
     let isContiguous: Bool
     let tileMode: UInt32
-    /// One of the kernel's own, that is never evicted.
-    let isPinned: Bool
     let memory: BufferMemory
     private let deviceMemory: DeviceMemory
+    private let ownUse: LastUse
+    /// Of the address space that it belongs to, which is used as a whole.
+    private let spaceUse: LastUse?
 
     /// Makes a buffer as GEM_NEW does, from its step 4 on.
-    /// - Parameter makeRoom: called while there is no room; see ``DeviceMemory/allocate(_:makeRoom:)``.
+    /// - Parameters:
+    ///   - uvmm: belongs to this address space, and is locked with it.
+    ///   - isPinned: stays where it is; see ``DeviceMemory/unpin(_:)``.
     /// - Throws: `EINVAL`: size 0, a kind the MMU does not have, no page size for the domain; `ENOMEM`.
     init(
-        _ call: GEMNew, device: Device, sharing reservation: Reservation? = nil, isPinned: Bool = false,
-        makeRoom: (PlacementNeeds) -> Bool = { _ in false }
+        _ call: GEMNew, device: Device, of uvmm: UVMM? = nil, isPinned: Bool = false
     ) throws(KernelErrno) {
         guard call.size > 0, device.chip.format.uncompressedKind(call.kind) != nil else { throw .EINVAL }
         let placeable = call.domain.intersection([.vram, .gart])
@@ -49,7 +51,7 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
         let needs = PlacementNeeds(
             size: rounded & ~mask, domain: placeable, pageShift: shift, align: call.alignment,
             isContiguous: call.isContiguous)
-        guard let memory = device.memory.allocate(needs, makeRoom: { makeRoom(needs) }) else { throw .ENOMEM }
+        guard let memory = device.memory.allocate(needs, makeRoom: device.evictor.makeRoom) else { throw .ENOMEM }
         self.memory = memory
         deviceMemory = device.memory
         size = needs.size
@@ -59,10 +61,11 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
         isPrivate = call.domain.contains(.noShare)
         isContiguous = call.isContiguous
         tileMode = call.tileMode
-        self.isPinned = isPinned
+        ownUse = LastUse(deviceMemory.nextUse())
+        spaceUse = uvmm?.lastUse
         id = deviceMemory.makeID()
-        super.init(gate: device.gate, sharing: reservation)
-        deviceMemory.register(self)
+        super.init(gate: device.gate, sharing: uvmm?.vm.reservation)
+        deviceMemory.register(self, isPinned: isPinned)
     }
 
     deinit {
@@ -71,6 +74,14 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
 
     /// The object of a pair: all of a device's are buffers.
     static func of(_ pair: VMBO) -> BufferObject { unsafeDowncast(pair.object, to: BufferObject.self) }
+
+    /// Lies where its domain allows it; not to be written, it is *away*: none of its mappings has entries. Guarded as
+    /// the placement.
+    var isResident: Bool { memory.needs.allow(location) }
+
+    /// See ``DeviceMemory/nextUse()``.
+    func markUsed(_ use: UInt64) { ownUse.set(use) }
+    var lastUse: UInt64 { max(ownUse.value, spaceUse?.value ?? 0) }
 
     /// GEM_INFO's answer; addresses are the client's own business since VM_BIND, so `offset` is 0.
     func description(handle: UInt32) -> GEMDescription {
@@ -104,14 +115,11 @@ extension [PageSize] {
         return shift
     }
 
-    /// The page size of a mapping of an object (the kernel's `select_page_shift`).
+    /// The page size of a mapping of an object (the kernel's `select_page_shift`). Wherever the object is: one made for
+    /// pages above 4 KiB is mapped in VRAM alone.
     func mappingShift(_ addr: UInt64, _ range: UInt64, _ offset: UInt64, of object: BufferObject) -> Int {
         let bits = (addr | range | offset).trailingZeroBitCount
         guard bits < object.pageShift else { return object.pageShift }
-        let isVRAM = object.location == .vram
-        let page = first {
-            $0.shift < object.pageShift && $0.shift <= bits && (isVRAM ? $0.vram : $0.host && $0.shift <= 12)
-        }
-        return page?.shift ?? 12
+        return first { $0.shift < object.pageShift && $0.shift <= bits && $0.vram }?.shift ?? 12
     }
 }

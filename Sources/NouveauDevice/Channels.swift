@@ -64,6 +64,7 @@ extension DeviceFile {
     func free(_ channel: Channel) {
         channels.removeAll { $0 === channel }
         channel.free()
+        device.memory.unpin(channel.notifier)
         device.channelNumbers.give(channel.id)
     }
 

@@ -49,6 +49,7 @@ public final class Device: @unchecked Sendable {
 
     package let options: DeviceOptions
     package let memory: DeviceMemory
+    let evictor: Evictor
     package let pageSizes: [PageSize]
     let classes: EngineClasses
     /// How a client's memory is reached; tests put failing ones here.
@@ -96,6 +97,7 @@ public final class Device: @unchecked Sendable {
         semaphores = SemaphoreWaits(gate: gate)
         self.options = options
         self.memory = memory
+        evictor = Evictor(memory, gate: gate)
         self.pageSizes = pageSizes
         classes = EngineClasses(chipset: chipset)
     }

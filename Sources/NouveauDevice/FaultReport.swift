@@ -76,14 +76,14 @@ extension FaultReport.Access {
 extension UVMM {
     /// The mappings next to an address: up to it, and beyond.
     fileprivate func neighbours(of va: UInt64) -> (FaultReport.Neighbour?, FaultReport.Neighbour?) {
-        mutex.lock()
-        defer { mutex.unlock() }
         var below, above: FaultReport.Neighbour?
-        vm.space.forEach { (mapping: Mapping) in
-            guard mapping.id != .kernel else { return }
-            let neighbour = FaultReport.Neighbour(
-                addr: mapping.addr, range: mapping.range, bind: state(of: mapping.id).bind)
-            if mapping.addr <= va { below = neighbour } else if above == nil { above = neighbour }
+        withTables {
+            vm.space.forEach { (mapping: Mapping) in
+                guard mapping.id != .kernel else { return }
+                let neighbour = FaultReport.Neighbour(
+                    addr: mapping.addr, range: mapping.range, bind: state(of: mapping.id).bind)
+                if mapping.addr <= va { below = neighbour } else if above == nil { above = neighbour }
+            }
         }
         return (below, above)
     }

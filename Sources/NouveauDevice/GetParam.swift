@@ -17,8 +17,8 @@ extension Device {
         // No board in particular: the chip's id stands where boards have theirs.
         case .pciDevice: isSoC ? 0 : 0x2000 | UInt64(chip.chipset)
         case .busType: isSoC ? 3 : 2
-        case .fbSize: memory.vram.size
-        case .agpSize: memory.gart.size
+        case .fbSize: memory.availableVRAM
+        case .agpSize: memory.availableGART
         case .vmVRAMBase: 0
         // One GPC with one TPC, as small as it gets.
         case .graphUnits: 0x0100_0101

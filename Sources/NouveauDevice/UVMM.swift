@@ -38,11 +38,12 @@ package struct MappingState: BitwiseCopyable, Sendable {
 /// A client's address space (the kernel's nouveau_uvmm): the VA space, the page tables and the sparse regions.
 ///
 /// Invariants, while no job is under way: each mapping holds one page-table reference on each of its pages of its
-/// `pageShift` and nothing else does but sparse regions; entries show the object's memory; no mapping crosses a
-/// region's border; a pair is there exactly while its object is mapped.
+/// `pageShift` and nothing else does but sparse regions; entries show the object's memory, and are not there while the
+/// object is away; no mapping crosses a region's border; a pair is there exactly while its object is mapped.
 ///
 /// Locks: ``mutex`` guards the space and the regions; within it, and within reservations, ``changeTables(_:)`` has a
-/// mutex for the page tables, the only one that jobs take where fences depend on them. Walks take none.
+/// mutex for the page tables, the only one that jobs and engines take where fences depend on them. What changes
+/// mappings has both, so either is enough to look at them. Walks take none.
 package final class UVMM: @unchecked Sendable {
     package let vm: VM
     @exclusivity(unchecked) package var tables: PageTables
@@ -52,6 +53,9 @@ package final class UVMM: @unchecked Sendable {
     let walks: TableWalks
     let mutex: SleepingMutex
     private let tablesMutex: SleepingMutex
+    let evictor: Evictor
+    /// Of the buffers that are the space's own.
+    let lastUse: LastUse
 
     let name: String
     let kernelAddr, kernelSize: UInt64
@@ -70,6 +74,8 @@ package final class UVMM: @unchecked Sendable {
         self.kernelAddr = kernelAddr
         self.kernelSize = kernelSize
         pageSizes = device.pageSizes
+        evictor = device.evictor
+        lastUse = LastUse(0)
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
         tablesMutex = SleepingMutex(Self.tablesLockClass, gate: device.gate)
         let walks = TableWalks(gate: device.gate)
@@ -77,14 +83,12 @@ package final class UVMM: @unchecked Sendable {
         tables = try PageTables(
             format: device.chip.format, windows: [device.memory.tables.window], kernelAddr: kernelAddr,
             kernelSize: kernelSize, keepLarge: true, hooks: TableHooks(device, walks))
+        let driver = Driver()
         vm = try VM(
-            name: name, gate: device.gate, driver: Driver(), resvObject: VM.makeResvObject(gate: device.gate), start: 0,
+            name: name, gate: device.gate, driver: driver, resvObject: VM.makeResvObject(gate: device.gate), start: 0,
             range: Self.end, kernelStart: kernelAddr, kernelRange: kernelSize,
             userSize: MemoryLayout<MappingState>.size)
-    }
-
-    private final class Driver: VMDriver {
-        func free(_ vm: VM) {}
+        driver.uvmm = self
     }
 
     /// Looks at the space while jobs may be under way.
@@ -100,6 +104,8 @@ package final class UVMM: @unchecked Sendable {
     /// Takes everything apart: mappings with their entries, references and objects, then the sparse regions. No job is
     /// under way.
     func tearDown() {
+        mutex.lock()
+        defer { mutex.unlock() }
         var mappings: [Mapping] = []
         vm.space.forEach { (mapping: Mapping) in
             if mapping.id != .kernel { mappings.append(mapping) }
@@ -192,6 +198,13 @@ extension UVMM {
         try body()
     }
 
+    /// Looks at the space where fences may depend on it.
+    func withTables<R>(_ body: () -> R) -> R {
+        tablesMutex.lock()
+        defer { tablesMutex.unlock() }
+        return body()
+    }
+
     /// The entries of a mapping, or of a part of it.
     func entries(_ mapping: Mapping) -> BindJob.Entries { entries(mapping, mapping.addr, mapping.range) }
 
@@ -205,7 +218,10 @@ extension UVMM {
 
     /// Where the MMU refuses (a kind it does not have), the kernel drops the error and leaves nothing mapped.
     func write(_ entries: BindJob.Entries) {
-        let (place, objectShift) = entries.object._withUnsafeGuaranteedRef { ($0.placement, $0.pageShift) }
+        let (place, objectShift, isResident) = entries.object._withUnsafeGuaranteedRef {
+            ($0.placement, $0.pageShift, $0.isResident)
+        }
+        guard isResident else { return }
         var attributes = MapAttributes(target: place.target, objectShift: objectShift)
         attributes.kind = entries.state.kind
         attributes.vol = attributes.target != .vram

@@ -28,6 +28,13 @@ extension DeviceMemory {
 }
 
 extension BufferMemory {
+    /// Takes a new place, if there is room.
+    func move(to location: Placement.Location) -> Bool {
+        guard let place = memory.place(needs, in: location) else { return false }
+        move(to: place)
+        return true
+    }
+
     /// Where page `i` lies, counted along the pieces.
     fileprivate func address(ofPage i: Int) -> UInt64 {
         var inside = UInt64(i * page)
@@ -156,9 +163,9 @@ extension BufferMemory {
         #expect(used() == start + 4 * mib)
         _ = try client.buffer(gart, 1 << 20)
         #expect(used() == start + 4 * mib)
-        #expect(client.device.memory.move(object, to: .gart))
+        #expect(object.memory.move(to: .gart))
         #expect(used() == start)
-        #expect(client.device.memory.move(object, to: .vram))
+        #expect(object.memory.move(to: .vram))
         #expect(used() == start + 4 * mib)
     }
 }
@@ -282,8 +289,7 @@ extension BufferMemory {
         let objects = try (0..<4).map { _ in client.file.object(handle: try client.buffer(vram, 2 << 20))! }
         let inGART = client.file.object(handle: try client.buffer(gart, 1 << 20))!
         let pinned = try BufferObject(GEMNew(domain: .gart, size: 4096), device: device, isPinned: true)
-        device.memory.markUsed(objects[0])
-        device.memory.markUsed(objects[2])
+        for i in [0, 2] { objects[i].markUsed(device.memory.nextUse()) }
         let order = [1, 3, 0, 2].map { objects[$0].id }
         func ids(_ domain: Domain, _ size: UInt64) -> [UInt64] {
             device.memory.evictionCandidates(for: needs(domain, size)).map(\.id)
@@ -294,31 +300,6 @@ extension BufferMemory {
         #expect(ids([.vram], 16 * mib) == order && ids([.vram], 16 * mib + 4096) == [])
         #expect(ids([], mib) == [])
         withExtendedLifetime(pinned) {}
-    }
-
-    @Test("a full VRAM makes room by moving others, and answers ENOMEM when nobody moves")
-    func makeRoom() throws {
-        let client = try Client(vram: 32 << 20, gart: 16 << 20)
-        let device = client.device
-        let objects = try (0..<8).map { i in
-            let object = client.file.object(handle: try client.buffer(vram, 2 << 20))!
-            object.memory.mark(UInt64(i))
-            return object
-        }
-        let before = device.memory.inUse
-        #expect(throws: KernelErrno.ENOMEM) { try BufferObject(GEMNew(domain: .vram, size: 4 * mib), device: device) }
-        #expect(device.memory.inUse == before)
-        var evicted = 0
-        let object = try BufferObject(GEMNew(domain: .vram, size: 4 * mib), device: device) { needs in
-            guard let victim = device.memory.evictionCandidates(for: needs).first else { return false }
-            evicted += 1
-            return device.memory.move(victim, to: .gart)
-        }
-        #expect(evicted == 2 && object.placement.location == .vram)
-        #expect(objects.map(\.placement.location) == [.gart, .gart] + Array(repeating: .vram, count: 6))
-        #expect(objects.allSatisfy { $0.memory.firstLostPage(device.memory) == nil })
-        #expect(objects.enumerated().allSatisfy { $1.memory.isMarked(UInt64($0)) })
-        #expect(object.memory.isMarked(0))
     }
 
     @Test("whichever part there is none left of, GEM_NEW answers ENOMEM and leaves no trace")
@@ -550,7 +531,9 @@ private final class Counter: @unchecked Sendable {
             }
             group.addTask {
                 for _ in 0..<1000 {
-                    for object in memory.evictionCandidates(for: needs([.vram], 4096)) { memory.markUsed(object) }
+                    for object in memory.evictionCandidates(for: needs([.vram], 4096)) {
+                        object.markUsed(memory.nextUse())
+                    }
                 }
             }
         }

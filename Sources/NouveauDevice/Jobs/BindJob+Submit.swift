@@ -8,8 +8,10 @@ extension BindJob {
     /// Validates all operations, then applies them in order.
     /// - Throws: see uapi.md 6.2, steps 7 to 9.
     func submitOperations() throws(KernelErrno) {
+        // An EXEC has locked the objects of all pairs that there are while it has the mutex.
         try uvmm.mutex.withLock { () throws(KernelErrno) in try findTargets() }
         try validateRegions()
+        let failure = uvmm.makeResident(held.lazy.map(BufferObject.of), jobs.exec)
         uvmm.mutex.lock()
         defer { uvmm.mutex.unlock() }
         do throws(KernelErrno) {
@@ -19,6 +21,10 @@ extension BindJob {
                 for i in ops.indices { try apply(ops[i], targets[i]) }
             }
             try lockObjects()
+            if let failure {
+                jobs.exec.finish()
+                throw failure
+            }
         } catch {
             rollBack()
             throw error
@@ -37,13 +43,13 @@ extension BindJob {
         }
     }
 
-    /// Locks all objects that are touched, and makes sure that those to be mapped are in memory that the GPU sees.
+    /// Locks all objects that are touched, and makes sure that those to be mapped may be in memory that the GPU sees.
     private func lockObjects() throws(KernelErrno) {
         try jobs.exec.run(.ignoreDuplicates) { exec throws(KernelErrno) in
             for pair in held { try exec.prepare(pair.object, fences: 1) }
             for object in kept { try exec.prepare(object, fences: 1) }
         }
-        guard held.allSatisfy({ BufferObject.of($0).location != .system }) else {
+        guard held.allSatisfy({ BufferObject.of($0).validDomains != .cpu }) else {
             jobs.exec.finish()
             throw .EINVAL
         }
@@ -294,8 +300,8 @@ extension BindJob {
                 case .dirty(let addr): uvmm.sparse.setDirty(addr, false)
                 }
             }
+            if list.isApplied { uvmm.vm.revert(&list) }
         }
-        if list.isApplied { uvmm.vm.revert(&list) }
         // What `free` would have seen to was not done.
         clears = []
         demoted = []

@@ -105,8 +105,8 @@ final class BindJob: Job, @unchecked Sendable {
             for entries in clears { uvmm.put(entries) }
             for entries in demoted { uvmm.put(entries) }
             for region in removedRegions { uvmm.putSparse(region) }
+            uvmm.vm.commit(&list)
         }
-        uvmm.vm.commit(&list)
         for pair in held { uvmm.put(pair) }
         uvmm.mutex.unlock()
     }

@@ -23,9 +23,7 @@ final class ExecJob: Job, @unchecked Sendable {
 
     override func submit() throws(KernelErrno) {
         fence = channel.makeFence()
-        try uvmm.mutex.withLock { () throws(KernelErrno) in
-            try uvmm.vm.execLock(jobs.exec, .ignoreDuplicates, fences: 1)
-        }
+        try uvmm.lockResident(jobs.exec)
     }
 
     override func armedSubmit(_ fence: Fence) {

@@ -12,7 +12,7 @@ package final class BufferMemory: @unchecked Sendable {
     package let mapHandle: UInt64
     /// Its bytes in the device's own mapping, the same wherever the buffer lies.
     package let bytes: UnsafeMutableRawBufferPointer
-    private let memory: DeviceMemory
+    let memory: DeviceMemory
     @exclusivity(unchecked) package private(set) var placement: Placement
     private let currentLocation: Atomic<Placement.Location>
 
@@ -33,14 +33,15 @@ package final class BufferMemory: @unchecked Sendable {
 
     package var location: Placement.Location { currentLocation.load(ordering: .relaxed) }
 
-    /// See ``DeviceMemory/move(_:to:)``.
-    func move(to location: Placement.Location) -> Bool {
-        guard let new = memory.place(needs, in: location) else { return false }
-        memory.frames(location)?.set(new.pieces, to: mapHandle)
+    /// Takes a new place. Its bytes, its mmap handle and what clients have mapped stay; its frames are new ones.
+    ///
+    /// The caller holds the buffer's reservation and has waited for all fences in it, and nothing may reach the buffer
+    /// any more through page tables: unmap it and flush before, write its entries after.
+    func move(to place: Placement) {
+        memory.frames(place.location)?.set(place.pieces, to: mapHandle)
         vacate(placement)
-        placement = new
-        currentLocation.store(location, ordering: .relaxed)
-        return true
+        placement = place
+        currentLocation.store(place.location, ordering: .relaxed)
     }
 
     private func vacate(_ place: Placement) {

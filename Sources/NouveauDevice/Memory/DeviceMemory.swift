@@ -1,6 +1,7 @@
 internal import DRMLock
 package import NVMMU
 internal import NouveauUAPI
+internal import Synchronization
 
 /// The device's memory: addresses of VRAM and of GART memory, the store with the bytes behind both, the frame tables
 /// that lead from the ones to the other, and the window for page tables.
@@ -17,14 +18,18 @@ package final class DeviceMemory: @unchecked Sendable {
     private var vramExtents, gartExtents: ExtentAllocator
     private var objects: [UInt64: Entry] = [:]
     private var nextID: UInt64 = 1
+    /// Bytes that are pinned.
+    private var pinnedVRAM: UInt64 = 0
+    private var pinnedGART: UInt64 = 0
     /// Uses so far, to tell who was used last.
-    private var uses: UInt64 = 0
+    private let uses = Atomic<UInt64>(0)
 
     /// A live buffer, by its mmap handle; each takes itself out when it goes.
     private struct Entry {
         weak var object: BufferObject?
         let size: UInt64
-        var lastUse: UInt64
+        /// Where it is for good; `nil`: it may be moved.
+        var pinned: Placement.Location?
     }
 
     /// GART addresses start here, so that address 0 is nobody's.
@@ -60,34 +65,38 @@ package final class DeviceMemory: @unchecked Sendable {
     package var vram: ExtentAllocator { lock.withLock { vramExtents } }
     package var gart: ExtentAllocator { lock.withLock { gartExtents } }
     package var storeUsed: UInt64 { store.used }
+
+    /// Bytes of VRAM and of GART that can be had, if all that may be moved is (`vram_available`, `gart_available`).
+    var availableVRAM: UInt64 { lock.withLock { vramExtents.size - pinnedVRAM } }
+    var availableGART: UInt64 { lock.withLock { gartExtents.size - pinnedGART } }
 }
 
 // MARK: - Placing
 
 extension DeviceMemory {
     /// Memory for a buffer: in VRAM while there is room, else in GART, as far as its domain allows.
-    /// - Parameter makeRoom: called, without locks, while there is no room where the domain wants it; moves some buffer
-    ///   away (see ``evictionCandidates(for:)``), or answers false to give up.
+    /// - Parameter makeRoom: called, without locks, when there is no room where the domain wants it; moves others away.
     /// - Returns: `nil`: no room.
-    func allocate(_ needs: PlacementNeeds, makeRoom: () -> Bool = { false }) -> BufferMemory? {
+    func allocate(
+        _ needs: PlacementNeeds, makeRoom: (PlacementNeeds) -> Placement? = { _ in nil }
+    ) -> BufferMemory? {
         guard let mapHandle = store.allocate(needs.size) else { return nil }
-        var place = place(needs)
-        while place == nil, makeRoom() { place = self.place(needs) }
-        guard let place else {
+        guard let place = place(needs) ?? makeRoom(needs) else {
             store.release(mapHandle, needs.size)
             return nil
         }
         return BufferMemory(needs, mapHandle: mapHandle, place: place, in: self)
     }
 
-    private func place(_ needs: PlacementNeeds) -> Placement? {
+    /// Takes room for a buffer where its domain allows it. `nil`: none.
+    func place(_ needs: PlacementNeeds) -> Placement? {
         for location in needs.locations {
             if let place = place(needs, in: location) { return place }
         }
         return nil
     }
 
-    /// Takes room for a buffer. `nil`: none.
+    /// Takes room for a buffer, allowed or not. `nil`: none.
     func place(_ needs: PlacementNeeds, in location: Placement.Location) -> Placement? {
         guard location != .system else { return Placement(location: .system, pieces: []) }
         guard host.maySpare() else { return nil }
@@ -106,16 +115,6 @@ extension DeviceMemory {
             case .system: break
             }
         }
-    }
-
-    /// Gives a buffer a new place in VRAM or GART, or takes its place away (`system`). Its bytes, its mmap handle and
-    /// what clients have mapped stay; its frames are new ones.
-    ///
-    /// The caller holds the buffer's reservation and has waited for all fences in it, and nothing may reach the buffer
-    /// any more through page tables: unmap it and flush before, write its entries after.
-    /// - Returns: whether there was room; without, nothing changed.
-    package func move(_ object: BufferObject, to location: Placement.Location) -> Bool {
-        object.memory.move(to: location)
     }
 }
 
@@ -188,15 +187,36 @@ extension DeviceMemory {
         }
     }
 
-    func register(_ object: BufferObject) {
+    /// - Parameter isPinned: stays where it is, until ``unpin(_:)``.
+    func register(_ object: BufferObject, isPinned: Bool) {
+        let pinned = isPinned ? object.location : nil
         lock.withLock {
-            uses += 1
-            objects[object.mapHandle] = Entry(object: object, size: object.size, lastUse: uses)
+            objects[object.mapHandle] = Entry(object: object, size: object.size, pinned: pinned)
+            countPinned(object.size, in: pinned, &+)
         }
     }
 
     func unregister(_ object: BufferObject) {
-        lock.withLock { objects[object.mapHandle] = nil }
+        lock.withLock {
+            let entry = objects.removeValue(forKey: object.mapHandle)
+            countPinned(object.size, in: entry?.pinned, &-)
+        }
+    }
+
+    /// It may be moved like any other.
+    func unpin(_ object: BufferObject) {
+        lock.withLock {
+            countPinned(object.size, in: objects[object.mapHandle]?.pinned, &-)
+            objects[object.mapHandle]?.pinned = nil
+        }
+    }
+
+    private func countPinned(_ size: UInt64, in location: Placement.Location?, _ count: (UInt64, UInt64) -> UInt64) {
+        switch location {
+        case .vram: pinnedVRAM = count(pinnedVRAM, size)
+        case .gart: pinnedGART = count(pinnedGART, size)
+        case .system, nil: break
+        }
     }
 
     /// The size of the object whose mmap handle this is.
@@ -204,13 +224,8 @@ extension DeviceMemory {
         lock.withLock { objects[mapHandle]?.size }
     }
 
-    /// The object is used: it will be the last to be evicted.
-    package func markUsed(_ object: BufferObject) {
-        lock.withLock {
-            uses += 1
-            objects[object.mapHandle]?.lastUse = uses
-        }
-    }
+    /// What is used now is later than all before, and will be the last to be evicted.
+    func nextUse() -> UInt64 { uses.wrappingAdd(1, ordering: .relaxed).newValue }
 
     /// Buffers that could be moved away to make room for another, the one whose last use is longest ago first: those
     /// of VRAM if it may lie there, then those of GART. None that is pinned, and none at all where it would not fit
@@ -230,10 +245,10 @@ extension DeviceMemory {
     }
 
     private func residents(of location: Placement.Location) -> [BufferObject] {
-        let live = lock.withLock {
-            objects.values.compactMap { entry in entry.object.map { (object: $0, lastUse: entry.lastUse) } }
-        }
-        return live.filter { !$0.object.isPinned && $0.object.location == location }
-            .sorted { $0.lastUse < $1.lastUse }.map { $0.object }
+        let live = lock.withLock { objects.values.compactMap { $0.pinned == nil ? $0.object : nil } }
+        return live.filter { $0.location == location }
+            .map { (object: $0, lastUse: $0.lastUse) }
+            .sorted { ($0.lastUse, $0.object.id) < ($1.lastUse, $1.object.id) }
+            .map { $0.object }
     }
 }

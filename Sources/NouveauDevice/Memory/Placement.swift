@@ -31,6 +31,15 @@ package struct PlacementNeeds: Sendable {
     /// In VRAM: has to be one stretch.
     package var isContiguous = false
 
+    /// Whether it may lie there.
+    func allow(_ location: Placement.Location) -> Bool {
+        switch location {
+        case .vram: domain.contains(.vram)
+        case .gart: domain.contains(.gart)
+        case .system: domain.isDisjoint(with: [.vram, .gart])
+        }
+    }
+
     /// Where to look for room, the best first.
     var locations: [Placement.Location] {
         let placed = [(Domain.vram, Placement.Location.vram), (.gart, .gart)].filter { domain.contains($0.0) }
