@@ -52,7 +52,7 @@ private let mib: UInt64 = 1 << 20
             guard buffers.count < 6 else { return }
             let domain = [vram, vram | noShare, vram | gart, gart, gart | noShare][Int(below(5))]
             let (result, info) = client.gemNew(
-                domain, [8192, 64 << 10, 300 << 10, 2 * mib, 5 * mib][Int(below(5))], tileFlags: 8)
+                domain, [8192, 300 << 10, 2 * mib, 7 * mib, 7 * mib][Int(below(5))], tileFlags: 8)
             guard result != -.ENOMEM else { return refusals += 1 }
             try #require(result == 0)
             let bind = client.bind([map(info.handle, va(buffers.count, 0), info.size)])

@@ -19,7 +19,7 @@ internal import KernelErrno
 final class Evictor: @unchecked Sendable {
     let memory: DeviceMemory
     private let mutex: SleepingMutex
-    /// The first lock that was taken, in this attempt. Guarded by the mutex.
+    /// The first lock that could not be had, since somebody last began to make room. Guarded by the mutex.
     private var missed: Missed?
 
     private enum Missed {
@@ -38,9 +38,11 @@ final class Evictor: @unchecked Sendable {
     /// space or a reservation, and lets ``makeResident(_:for:)``'s errors pass.
     func run(_ body: () throws(KernelErrno) -> Void) throws(KernelErrno) {
         mutex.lock()
-        defer { mutex.unlock() }
-        while true {
+        defer {
             missed = nil
+            mutex.unlock()
+        }
+        while true {
             do throws(KernelErrno) { return try body() } catch {
                 guard error == .EDEADLK, let missed else { throw error }
                 wait(for: missed)
@@ -83,6 +85,7 @@ extension Evictor {
     /// - Throws: `ENOMEM`; `EDEADLK`: others' locks are in the way; `ERESTARTSYS`: a signal came while a fence was waited
     ///   for, for a caller with a context.
     private func makeRoom(for needs: PlacementNeeds, _ context: EvictionContext?) throws(KernelErrno) -> Placement {
+        missed = nil
         if let place = memory.place(needs) { return place }
         for victim in memory.evictionCandidates(for: needs) {
             if let context, victim.reservation.lock.isHeld(by: context.exec.ticket) { continue }
