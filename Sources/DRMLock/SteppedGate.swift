@@ -323,20 +323,25 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         startThread {
             while true {
                 runner.waitForBaton()
-                guard let work = runner.assigned else { return }
-                runner.assigned = nil
-                unowned.takeUnretainedValue().runOnThread(work, as: runner)
+                guard runner.assigned != nil else { return }
+                unowned.takeUnretainedValue().runOnThread(runner)
             }
         }
         return runner
     }
 
-    private func runOnThread(_ work: Work, as runner: SteppedActor) {
-        execute(work, as: runner)
+    private func runOnThread(_ runner: SteppedActor) {
+        executeAssigned(runner)
         runner.state = .ended
         let next = nextActor()
         spareThreads.append(runner)
         handOver(to: next)
+    }
+
+    /// When it returns the thread keeps nothing of the item alive, before it hands the baton on.
+    private func executeAssigned(_ runner: SteppedActor) {
+        guard let work = runner.assigned.take() else { return }
+        execute(work, as: runner)
     }
 
     public override func cancel(_ work: Work) {
