@@ -53,8 +53,10 @@ struct PageTableCheck {
     }
 
     private mutating func addPages(of extent: SpaceSnapshot.Extent) {
-        // nouveau drops the error when it refuses a kind: nothing is mapped then.
-        guard let kind = format.uncompressedKind(extent.kind) else { return fillGap(to: extent.end) }
+        // nouveau drops the error when it refuses a kind: nothing is mapped then. Nor where the object is away.
+        guard let kind = format.uncompressedKind(extent.kind), extent.object.isResident else {
+            return fillGap(to: extent.end)
+        }
         let placement = extent.object.placement
         let pieces = placement.pieces
         let starts = starts(of: extent.object)

@@ -77,7 +77,7 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
 
     /// Lies where its domain allows it; not to be written, it is *away*: none of its mappings has entries. Guarded as
     /// the placement.
-    var isResident: Bool { memory.needs.allow(location) }
+    package var isResident: Bool { memory.needs.allow(location) }
 
     /// See ``DeviceMemory/nextUse()``.
     func markUsed(_ use: UInt64) { ownUse.set(use) }
