@@ -22,4 +22,7 @@ public enum Deviation: String, Hashable, Sendable, CaseIterable {
     case largePageStays = "LARGE-PAGE-STAYS"
     case jobOutcome = "JOB-OUTCOME"
     case legacyPushbuf = "LEGACY-PUSHBUF"
+    case evictLocked = "EVICT-LOCKED"
+    case evictMapped = "EVICT-MAPPED"
+    case evictRemap = "EVICT-REMAP"
 }

@@ -343,6 +343,67 @@ private struct Rig {
         withExtendedLifetime(blocker) {}
     }
 
+    @Test("no part of VRAM or GART given at the n-th time, or from then on: an EXEC brings all back or says ENOMEM, and nothing is torn", arguments: [true, false])
+    func failures(once: Bool) throws {
+        var outcomes: Set<Int32> = []
+        for n in 1..<30 {
+            // Goes down to the one that fails.
+            let left = Shared(Int.max)
+            var options = DeviceOptions()
+            (options.vram, options.gart) = (32 * mib, 64 * mib)
+            options.host.maySpare = {
+                let left = left.change { left in
+                    left -= 1
+                    return left
+                }
+                return once ? left != 0 : left > 0
+            }
+            let owner = try Submitter(Client(Device(chipset: 0x172, options: options)))
+            let (client, other) = (owner.client, try Client(owner.client.device))
+            let handles = try (0..<4).map { _ in try client.buffer(vram, 2 * mib) }
+            for (i, handle) in handles.enumerated() {
+                client.mark(handle, UInt64(i))
+                try #require(client.bind([map(handle, Self.base + UInt64(i) * 4 * mib, 2 * mib)]) == 0)
+            }
+            let fillers = try (0..<8).map { _ in try other.buffer(vram, 2 * mib) }
+            try #require(handles.allSatisfy { client.location($0) == .gart })
+            left.value = n
+            let result = client.exec(owner.channel)
+            outcomes.insert(result)
+            #expect(result == 0 || result == -.ENOMEM)
+            #expect(client.file.uvmm!.vm.reservation.isLocked == false)
+            left.value = Int.max
+            let wrong = client.wrongPage()
+            #expect(wrong == nil && handles.enumerated().allSatisfy { client.isMarked($1, UInt64($0)) }, "\(n)")
+            #expect(client.exec(owner.channel) == 0 && handles.allSatisfy { client.location($0) == .vram })
+            let away = fillers.count { other.location($0) != .vram }
+            #expect(away >= 4)
+        }
+        #expect(outcomes == (once ? [0] : [0, -.ENOMEM]))
+    }
+
+    @Test("a push from before the buffer was mapped does not keep it: it faults, and never sees what came after")
+    func unprotected() throws {
+        let rig = try Rig()
+        let client = rig.client
+        let (flag, late, target) = (try client.buffer(gart, 4096), try client.buffer(vram, 2 * mib), try client.buffer(gart, 4096))
+        #expect(client.bind([map(flag, Self.base, 4096), map(target, Self.base + 4096, 4096)]) == 0)
+        let fast = client.leavingWork
+        var commands = Commands()
+        commands.acquire(Self.base, 1)
+        commands.copy(Self.base + 4 * mib, Self.base + 4096, 4096)
+        #expect(fast.exec(rig.owner.channel, [rig.owner.push(commands)]) == 0)
+        (client.device.gate as! SteppedGate).runUntilIdle()
+        #expect(client.bind([map(late, Self.base + 4 * mib, 2 * mib)]) == 0)
+        let filler = try rig.fillVRAM()
+        rig.other.mark(filler, 99)
+        #expect(client.location(late) == .gart)
+        client.bytes(flag).storeBytes(of: 1, as: UInt32.self)
+        client.device.gate.sleep(for: 100_000_000)
+        #expect(client.device.faults.map(\.access?.va) == [Self.base + 4 * mib])
+        #expect(client.bytes(target).allSatisfy { $0 == 0 })
+    }
+
     // MARK: - Waiting
 
     @Test("what is in use goes when its jobs are done", arguments: Driver.allCases)

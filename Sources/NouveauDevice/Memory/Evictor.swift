@@ -8,12 +8,13 @@ internal import KernelErrno
 ///
 /// What is in the way and was used longest ago goes first: from VRAM to GART, or to system memory where that is full;
 /// from GART to system memory. A buffer that then lies where its domain does not allow it is *away*: its mappings have no
-/// entries, until an EXEC or a VM_BIND that needs it has it brought back; its pairs are marked as evicted.
+/// entries, until an EXEC or a VM_BIND that needs it has it brought back (deviations EVICT-MAPPED, EVICT-REMAP); its
+/// pairs are marked as evicted.
 ///
 /// Locks: its mutex, outside those of spaces and reservations: one at a time makes room. A buffer is moved with its
 /// reservation held, after all its fences, and with the mutexes of the spaces it is mapped in. What is in the way may be
 /// in use anywhere, so its locks are only tried; if all fails for one that is taken, the caller lets go of everything,
-/// waits for that one, and begins anew.
+/// waits for that one, and begins anew (deviation EVICT-LOCKED).
 ///
 /// Source: uapi.md 6.2 step 9, 7 step 12, 8.1 step 8.
 final class Evictor: @unchecked Sendable {
