@@ -177,11 +177,11 @@ private let mib: UInt64 = 1 << 20
         #expect(moved > 0 && refused > 0, "memory was plenty")
     }
 
-    @Test("two threads, of two files or of one", arguments: [1, 2])
-    func threaded(files: Int) throws {
-        let seed = RandomTest.seed("eviction, threaded")
+    @Test("two at once, of two files or of one: in the seed's order, and with threads", arguments: [1, 2], [Driver.seeded, .threaded])
+    func atOnce(files: Int, driver: Driver) throws {
+        let seed = RandomTest.seed("eviction, \(driver)")
         for round in 0..<UInt64(RandomTest.rounds(4)) {
-            let gate = ThreadedGate()
+            let gate: Gate = driver == .threaded ? ThreadedGate() : SteppedGate(.seeded(seed + round))
             do {
                 let first = try Client(vram: 32 * mib, gart: 12 * mib, gate: gate)
                 let clients = [first] + (try (1..<files).map { _ in try Client(first.device) })
@@ -206,7 +206,7 @@ private let mib: UInt64 = 1 << 20
                 for client in clients { client.file.close() }
                 expectNothing(in: first.device, "GPUVM_SEED=\(seed), round \(round)")
             }
-            gate.shutdown()
+            (gate as? ThreadedGate)?.shutdown()
         }
     }
 }
