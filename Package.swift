@@ -74,7 +74,7 @@ let package = Package(
             "NouveauDevice",
             [
                 "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CNVMMU", "CNVEngine", "NVMMU", "GPUVM",
-                "NouveauUAPI", "CMemfd",
+                "NouveauUAPI", "CNouveauUAPI", "CMemfd", "CZlib",
             ]),
         swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC"]),
         swift("JSONLines", ["CZlib"]),
@@ -105,7 +105,7 @@ let package = Package(
             "NouveauDeviceTests",
             [
                 "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
-                "GateSupport", "Model",
+                "GPUVMTrace", "JSONLines", "GateSupport", "Model", "TraceSupport",
             ]),
         .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
         test("GPUVMTraceTests", ["GPUVMTrace", "DRMLock", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),

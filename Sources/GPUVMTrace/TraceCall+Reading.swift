@@ -175,14 +175,16 @@ extension TraceCall.Arguments {
             try p.allow(["handle"])
             return .syncobjDestroy(try i.uint32("handle"))
         case .syncobjHandleToFD:
-            try p.allow(["handle", "fd", "flags"], out: ["handle", "fd"])
+            try p.allow(["handle", "fd", "flags", "point"], out: ["handle", "fd"])
             return .syncobjHandleToFD(
                 handle: try i.uint32("handle"), fd: try i.int("fd"), flags: try i.uint32("flags"),
+                point: i.has("point") ? try i.hex("point") : 0,
                 madeFD: try p.made(-1) { o throws(InputError) in try o.int("fd") })
         case .syncobjFDToHandle:
-            try p.allow(["handle", "fd", "flags"], out: ["handle", "fd"])
+            try p.allow(["handle", "fd", "flags", "point"], out: ["handle", "fd"])
             return .syncobjFDToHandle(
                 handle: try i.uint32("handle"), fd: try i.int("fd"), flags: try i.uint32("flags"),
+                point: i.has("point") ? try i.hex("point") : 0,
                 madeHandle: try p.made(0) { o throws(InputError) in try o.uint32("handle") })
         case .syncobjWait, .syncobjTimelineWait: return .syncobjWait(try TraceCall.SyncobjWait(op, p))
         case .syncobjQuery:

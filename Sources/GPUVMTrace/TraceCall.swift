@@ -35,8 +35,8 @@ public struct TraceCall: Sendable {
         case primeFDToHandle(fd: Int, madeHandle: UInt32)
         case syncobjCreate(flags: UInt32, madeHandle: UInt32)
         case syncobjDestroy(UInt32)
-        case syncobjHandleToFD(handle: UInt32, fd: Int, flags: UInt32, madeFD: Int)
-        case syncobjFDToHandle(handle: UInt32, fd: Int, flags: UInt32, madeHandle: UInt32)
+        case syncobjHandleToFD(handle: UInt32, fd: Int, flags: UInt32, point: UInt64, madeFD: Int)
+        case syncobjFDToHandle(handle: UInt32, fd: Int, flags: UInt32, point: UInt64, madeHandle: UInt32)
         /// SYNCOBJ_WAIT has no points.
         case syncobjWait(SyncobjWait)
         /// RESET and SIGNAL.

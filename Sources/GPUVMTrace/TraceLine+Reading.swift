@@ -1,4 +1,5 @@
 internal import JSONLines
+internal import NouveauDevice
 
 extension TraceHeader {
     init(_ object: JSONObject) throws(InputError) {

@@ -1,4 +1,5 @@
 public import JSONLines
+public import NouveauDevice
 
 /// The first line: what was recorded.
 public struct TraceHeader: Sendable {
@@ -8,16 +9,6 @@ public struct TraceHeader: Sendable {
     public var program: String
     /// The kind of device that answered.
     public var device: String
-}
-
-/// A stretch of addresses as a `vm_state` line has it. Handles are the recorded ones.
-public struct StateExtent: Hashable, Sendable {
-    /// `end` is exclusive.
-    public var start, end: UInt64
-    public var handle: UInt32
-    public var offset: UInt64
-    /// The PTE kind.
-    public var flags: UInt32
 }
 
 /// A `vm_state` line: the address space of one file after a call.

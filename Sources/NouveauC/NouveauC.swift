@@ -21,7 +21,9 @@ public func create(
             SteppedGate(config.seed == 0 ? .first : .seeded(config.seed))
         }
     do throws(DeviceError) {
-        out.pointee = handle(try Device(chipset: Int(config.chipset), options: options, gate: gate))
+        let device = try Device(chipset: Int(config.chipset), options: options, gate: gate)
+        device.recordAsEnvironmentAsks()
+        out.pointee = handle(device)
         return 0
     } catch {
         return switch error {

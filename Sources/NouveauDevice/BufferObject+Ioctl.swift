@@ -82,6 +82,19 @@ extension DeviceFile {
     private func mappable(
         _ offset: UInt64, _ length: UInt64, writable: Bool, shared: Bool
     ) throws(KernelErrno) -> BufferObject {
+        var result: Int32 = 0
+        defer { record?.mmap(result, offset: offset, length: length, writable: writable, shared: shared) }
+        do throws(KernelErrno) {
+            return try findMappable(offset, length, writable: writable, shared: shared)
+        } catch {
+            result = -error.rawValue
+            throw error
+        }
+    }
+
+    private func findMappable(
+        _ offset: UInt64, _ length: UInt64, writable: Bool, shared: Bool
+    ) throws(KernelErrno) -> BufferObject {
         let (end, wraps) = length.addingReportingOverflow(ExtentAllocator.grain - 1)
         guard !wraps, length > 0, let size = device.memory.objectSize(mapHandle: offset),
             end & ~(ExtentAllocator.grain - 1) <= size

@@ -11,8 +11,8 @@ extension Device {
 
 extension UVMM {
     fileprivate func gpuvas() -> String {
-        var text = "DRM GPU VA space (\(name)) [0x\(hex(0));0x\(hex(Self.end))]\n"
-        text += "Kernel reserved node [0x\(hex(kernelAddr));0x\(hex(kernelAddr + kernelSize))]\n\n"
+        var text = "DRM GPU VA space (\(name)) [0x\(digits(0));0x\(digits(Self.end))]\n"
+        text += "Kernel reserved node [0x\(digits(kernelAddr));0x\(digits(kernelAddr + kernelSize))]\n\n"
         text += " VAs | start              | range              | end                | object             | object offset\n"
         text += String(repeating: "-", count: 109) + "\n"
         mutex.lock()
@@ -32,11 +32,11 @@ extension UVMM {
 }
 
 private func row(_ numbers: [UInt64]) -> String {
-    numbers.map { "| 0x\(hex($0))" }.joined(separator: " ") + "\n"
+    numbers.map { "| 0x\(digits($0))" }.joined(separator: " ") + "\n"
 }
 
 /// 16 digits.
-private func hex(_ number: UInt64) -> String {
+private func digits(_ number: UInt64) -> String {
     let digits = String(number, radix: 16)
     return String(repeating: "0", count: 16 - digits.utf8.count) + digits
 }

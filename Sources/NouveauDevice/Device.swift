@@ -62,6 +62,8 @@ public final class Device: @unchecked Sendable {
     private var openFiles: [Unmanaged<DeviceFile>] = []
     private var reportedFaults: [FaultReport] = []
 
+    /// `nil`: nobody records. Set before files are opened.
+    var recorder: TraceWriter?
     let descriptors = DescriptorTable()
     let channelNumbers = ChannelNumbers()
     /// Hands out and frees the jobs of channels, and has their engines work.

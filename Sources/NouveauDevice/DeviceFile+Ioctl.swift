@@ -8,26 +8,34 @@ extension DeviceFile {
     /// The number alone selects the handler; size and direction say how much is copied, so that older clients'
     /// shorter structs work.
     public func ioctl(_ request: UInt32, _ arg: UnsafeMutableRawPointer?) -> Int32 {
+        let request = Request(word: request)
+        let call = record.map { CallRecord(request, self, $0) }
+        var result: Int32 = 0
         do throws(KernelErrno) {
             guard isOpen else { throw .EBADF }
-            try dispatch(Request(word: request), UInt64(UInt(bitPattern: arg)))
-            return 0
+            try dispatch(request, UInt64(UInt(bitPattern: arg)), call)
         } catch {
-            return -error.rawValue
+            result = -error.rawValue
         }
+        call?.finish(result)
+        return result
     }
 
-    private func dispatch(_ request: Request, _ address: UInt64) throws(KernelErrno) {
+    private func dispatch(_ request: Request, _ address: UInt64, _ call: CallRecord?) throws(KernelErrno) {
         let command = Command(rawValue: request.number)
         if command == .nvif {
             return try request.performNVIF(memory: userMemory, at: address) { (a) throws(KernelErrno) in
+                call?.begin(.nvif, a)
                 try mutex.withLock { () throws(KernelErrno) in try nvif(a) }
+                call?.end(a)
             }
         }
         guard request.hasDRMType else { throw .ENOTTY }
         guard let command else { throw .EINVAL }
         try request.perform(command, memory: userMemory, at: address) { (a) throws(KernelErrno) in
+            call?.begin(command, a)
             try handle(command, a)
+            call?.end(a)
         }
     }
 

@@ -11,6 +11,8 @@ public final class DeviceFile: @unchecked Sendable {
     public let device: Device
     let mutex: SleepingMutex
     private static let lockClass = LockClass("cli.mutex")
+    /// `nil`: nobody records.
+    let record: FileRecord?
     /// Its VM_BINDs.
     let binds: JobQueue
     /// "comm[pid]".
@@ -38,6 +40,7 @@ public final class DeviceFile: @unchecked Sendable {
     init(device: Device, name: String) {
         self.device = device
         self.name = name
+        record = device.recorder.map(FileRecord.init)
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
         primeMutex = SleepingMutex(Self.primeLockClass, gate: device.gate)
         // Freeing takes locks that are held over allocations, so it is no queue that others' fences need.
@@ -62,6 +65,7 @@ public final class DeviceFile: @unchecked Sendable {
     public func close() {
         guard isOpen else { return }
         isOpen = false
+        record?.willClose(uvmm)
         syncobjs.removeAll()
         objects.removeAll()
         primeHandles = [:]
@@ -71,5 +75,6 @@ public final class DeviceFile: @unchecked Sendable {
         uvmm?.tearDown()
         uvmm = nil
         device.forget(self)
+        record?.didClose()
     }
 }

@@ -43,7 +43,8 @@ public struct FaultReport: Sendable, CustomStringConvertible {
     }
 }
 
-private func hex(_ number: some BinaryInteger) -> String { "0x" + String(number, radix: 16) }
+/// "0x…"
+func hex(_ number: some BinaryInteger) -> String { "0x" + String(number, radix: 16) }
 
 extension FaultReport {
     init(_ fault: nvengine_fault, channel: Int32, space uvmm: UVMM) {

@@ -16,6 +16,9 @@ final class HandleTable<Object>: @unchecked Sendable {
 
     func first(where isIt: (Object) -> Bool) -> Object? { spin.withLock { numbers.first(where: isIt) } }
 
+    /// All, by their numbers, ascending.
+    var all: [(handle: UInt32, object: Object)] { spin.withLock { numbers.all } }
+
     func removeAll() {
         let old = spin.withLock { exchange(&numbers, with: Numbers()) }
         _ = consume old
@@ -52,6 +55,10 @@ private struct Numbers<Object> {
         slots[i] = nil
         giveBack(UInt32(i))
         return object
+    }
+
+    var all: [(handle: UInt32, object: Object)] {
+        slots.indices.compactMap { i in slots[i].map { (UInt32(i) + 1, $0) } }
     }
 
     func first(where isIt: (Object) -> Bool) -> Object? {

@@ -14,14 +14,17 @@ package struct MappingState: BitwiseCopyable, Sendable {
     package var inRegion = false
     /// Unmapped by the same VM_BIND that mapped it, so its entries are never written.
     var isGone = false
+    /// The handle by which it named its object.
+    package var handle: UInt32 = 0
     /// Which VM_BIND of the space made it, from 1.
     package var bind: UInt32 = 0
     /// Which one writes, or wrote, its entries.
     var writer: UInt32 = 0
 
-    init(kind: Int, pageShift: Int, inRegion: Bool, bind: UInt32) {
+    init(kind: Int, pageShift: Int, inRegion: Bool, handle: UInt32, bind: UInt32) {
         kindBits = UInt8(truncatingIfNeeded: kind)
         self.inRegion = inRegion
+        self.handle = handle
         self.bind = bind
         writer = bind
         self.pageShift = pageShift

@@ -6,7 +6,7 @@ package struct Argument {
     let base: UnsafeMutableRawPointer
     package let count: Int
 
-    func load<Layout: BitwiseCopyable>(_ type: Layout.Type = Layout.self, at offset: Int = 0) -> Layout {
+    package func load<Layout: BitwiseCopyable>(_ type: Layout.Type = Layout.self, at offset: Int = 0) -> Layout {
         precondition(offset + MemoryLayout<Layout>.size <= count, "argument too short for its struct")
         return base.loadUnaligned(fromByteOffset: offset, as: type)
     }

@@ -169,7 +169,9 @@ extension BindJob {
 
         let shift = target.pageShift
         uvmm.setState(
-            of: id, MappingState(kind: op.pteKind, pageShift: shift, inRegion: region != nil, bind: sequence))
+            of: id,
+            MappingState(
+                kind: op.pteKind, pageShift: shift, inRegion: region != nil, handle: op.handle, bind: sequence))
         made.append(id)
         var next = op.addr
         for i in victims {

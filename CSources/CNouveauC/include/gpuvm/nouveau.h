@@ -7,11 +7,16 @@
  *     gpuvm_nouveau_open(device, "client", &file);
  *     gpuvm_nouveau_ioctl(file, DRM_IOCTL_NOUVEAU_VM_INIT, &init);
  *
- * Functions return 0 or a count, and a negative errno on failure. They never print and never set errno.
+ * Functions return 0 or a count, and a negative errno on failure. They never set errno.
  *
  * Threads. A stepped device (the default) does nothing by itself: calls that wait have it go on, as have the functions
  * at the end of this file; it is used from one thread, the one that made it. A threaded device works by itself on
  * threads of its own and may be used from any thread.
+ *
+ * Environment. GPUVM_RECORD=PATH has a device write what is asked of it, and what it answers, as a trace, which `gpuvm
+ * replay` runs; "%p" stands for the process's number, and a PATH that ends in ".gz" is gzipped. It is whole when the device
+ * is destroyed or the process exits. GPUVM_RECORD_MEMORY=1 has the contents of buffers written too: an EXEC then returns
+ * when it is done. What cannot be written is said once on standard error, the one thing that is ever printed.
  *
  * Requests and structs are those of the kernel's <drm/drm.h> and <drm/nouveau_drm.h>.
  */
