@@ -66,6 +66,9 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
         addDependencies(reservation, .implicit(isWrite: isWrite))
     }
 
+    /// What it was given to wait for.
+    package final var waitsFor: [Fence] { dependencies }
+
     /// - Returns: the next dependency that nobody has looked at.
     final func takeDependency() -> Fence? {
         guard dependenciesMet < dependencies.count else { return nil }

@@ -1,67 +1,64 @@
-internal import GPUVMTrace
-
-/// Chrome's trace event format: what ui.perfetto.dev opens. Traces hold no time, so a line lasts one microsecond and
-/// starts at its number; a file is a process, a thread a thread.
+/// Chrome's trace event format: what ui.perfetto.dev opens. Times are microseconds.
 struct ChromeTrace: Encodable {
     struct Event: Encodable {
-        var name, ph: String
-        var ts: Int?
-        var dur: Int?
+        var name: String
+        var cat: String?
+        /// "X": a slice; "i": a moment; "s" and "f": the ends of an arrow, in the slices that are there then; "M": a name.
+        var ph: String
+        var ts: Double?
+        var dur: Double?
         var pid: Int
         var tid: Int?
-        var args: [String: String]
+        /// Of an arrow.
+        var id: Int?
+        /// "e": the arrow ends in the slice that is there, not in the next.
+        var bp: String?
+        /// How wide a moment is drawn: "t", its track.
+        var s: String?
+        var args: [String: String]?
     }
 
-    var traceEvents: [Event]
-}
-
-extension Trace {
-    var chromeTrace: String {
-        var events: [ChromeTrace.Event] = []
-        for fd in Set(lines.map(\.fd)).sorted() {
-            events.append(ChromeTrace.Event(name: "process_name", ph: "M", pid: fd, args: ["name": "file \(fd)"]))
-        }
-        for case .call(let call) in lines {
-            events.append(
-                ChromeTrace.Event(
-                    name: call.op.rawValue, ph: "X", ts: call.place.line, dur: 1, pid: call.fd, tid: call.tid,
-                    args: call.chromeArguments))
-        }
-        return encodeJSON(ChromeTrace(traceEvents: events)) + "\n"
+    /// A row of slices: a thread of a process.
+    struct Track: Hashable {
+        var pid, tid: Int
     }
-}
 
-extension TraceCall {
-    /// What a click on the event shows.
-    fileprivate var chromeArguments: [String: String] {
-        var args = ["n": "\(n)", "ret": "\(result)"]
-        switch arguments {
-        case .vmBind(let bind):
-            args["mode"] = bind.flags & 1 == 0 ? "synchronous" : "asynchronous"
-            args["waits"] = "\(bind.waits.count)"
-            args["sigs"] = "\(bind.sigs.count)"
-            for (i, op) in bind.ops.enumerated() {
-                args["op \(i)"] = op.text
-            }
-        case .exec(let exec):
-            for (i, push) in exec.pushes.enumerated() {
-                args["push \(i)"] = "\(hex(push.va)) + \(hex(push.length))"
-            }
-        case .gemNew(let new):
-            args["handle"] = "\(new.madeHandle)"
-            args["size"] = hex(new.size)
-            args["domain"] = hex(new.domain)
-        default: break
-        }
-        return args
+    private(set) var traceEvents: [Event] = []
+
+    mutating func name(process pid: Int, _ name: String) {
+        traceEvents.append(Event(name: "process_name", ph: "M", pid: pid, args: ["name": name]))
     }
-}
 
-extension TraceCall.BindOp {
-    /// "MAP 0x1000 + 0x1000, handle 3, offset 0x0, kind 0x6"
-    var text: String {
-        let what = "\(isSparse ? "sparse " : "")\(isMap ? "MAP" : "UNMAP") \(hex(addr)) + \(hex(range))"
-        guard usesObject else { return what }
-        return what + ", handle \(handle), offset \(hex(offset))" + (kind == 0 ? "" : ", kind \(hex(kind))")
+    mutating func name(_ track: Track, _ name: String) {
+        traceEvents.append(Event(name: "thread_name", ph: "M", pid: track.pid, tid: track.tid, args: ["name": name]))
+    }
+
+    mutating func slice(_ track: Track, _ name: String, from start: Double, to end: Double, _ args: [String: String]) {
+        traceEvents.append(
+            Event(name: name, ph: "X", ts: start, dur: end - start, pid: track.pid, tid: track.tid, args: args))
+    }
+
+    mutating func moment(_ track: Track, _ name: String, at time: Double) {
+        traceEvents.append(Event(name: name, ph: "i", ts: time, pid: track.pid, tid: track.tid, s: "t"))
+    }
+
+    mutating func arrow(
+        _ name: String, id: Int, from start: (track: Track, time: Double), to end: (track: Track, time: Double)
+    ) {
+        traceEvents.append(
+            Event(name: name, cat: "job", ph: "s", ts: start.time, pid: start.track.pid, tid: start.track.tid, id: id))
+        traceEvents.append(
+            Event(
+                name: name, cat: "job", ph: "f", ts: end.time, pid: end.track.pid, tid: end.track.tid, id: id, bp: "e"))
+    }
+
+    /// In the order of time; at one time, slices before what lies in them.
+    mutating func sort() {
+        let ranks = ["M": 0, "X": 1]
+        let order = traceEvents.indices.sorted { a, b in
+            let (first, second) = (traceEvents[a], traceEvents[b])
+            return (first.ts ?? -1, ranks[first.ph] ?? 2, a) < (second.ts ?? -1, ranks[second.ph] ?? 2, b)
+        }
+        traceEvents = order.map { traceEvents[$0] }
     }
 }

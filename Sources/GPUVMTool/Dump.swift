@@ -18,6 +18,13 @@ struct Dump: ParsableCommand {
     @Flag(help: "Print the page tables too.")
     var tables = false
 
+    @Flag(help: "Print the address spaces as JSON: one object a client, one a line.")
+    var json = false
+
+    func validate() throws {
+        guard !json || !tables else { throw ValidationError("--tables is text, --json is not") }
+    }
+
     func run() throws {
         try failingOnBadInput {
             let trace = try Trace(path: trace)
@@ -27,10 +34,9 @@ struct Dump: ParsableCommand {
             try replayer.run(through: line)
             // Newest first, as the kernel lists its clients.
             let files = replayer.openFiles(nil).sorted { $0.openedAt > $1.openedAt }
-            let texts = replayer.device.gpuvas().components(separatedBy: Self.title).dropFirst()
             var found = false
-            for (file, text) in zip(files, texts) where moment.fd ?? file.fd == file.fd {
-                print(Self.title + text, terminator: "")
+            for (file, text) in zip(files, texts(replayer.device)) where moment.fd ?? file.fd == file.fd {
+                print(text, terminator: "")
                 if tables { print("\n" + replayer.tablesText(of: file.fd)) }
                 found = true
             }
@@ -38,8 +44,13 @@ struct Dump: ParsableCommand {
         }
     }
 
-    /// What each client's text begins with.
-    private static let title = "DRM GPU VA space ("
+    /// One of each client, newest first.
+    private func texts(_ device: Device) -> [String] {
+        if json { return device.gpuvasJSON().split(separator: "\n").map { "\($0)\n" } }
+        // What each client's text begins with.
+        let title = "DRM GPU VA space ("
+        return device.gpuvas().components(separatedBy: title).dropFirst().map { title + $0 }
+    }
 
     private func busiest(_ trace: Trace) throws(InputError) -> Int {
         let line = try Survey(trace, target).busiest(moment.fd).line

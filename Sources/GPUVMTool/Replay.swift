@@ -36,7 +36,7 @@ struct Replay: ParsableCommand {
     @Option(help: ArgumentHelp("Draw the address spaces over time into FILE; for one trace.", valueName: "file"))
     var svg: String?
 
-    @Option(help: ArgumentHelp("Write the calls as a timeline for ui.perfetto.dev into FILE; for one trace.", valueName: "file"))
+    @Option(help: ArgumentHelp("Write calls and jobs as a timeline for ui.perfetto.dev into FILE; for one trace.", valueName: "file"))
     var perfetto: String?
 
     func validate() throws {
@@ -71,23 +71,25 @@ struct Replay: ParsableCommand {
 
     private func replay(_ trace: Trace) throws(InputError) -> (ReplayReport, Double) {
         let gate: Gate? = threads ? ThreadedGate() : seed.map { SteppedGate(.seeded($0)) }
-        let replayer = Replayer(
-            trace, on: try target.makeDevice(for: trace, gate: gate), pace: gate == nil ? .drained : .lazy)
+        let device = try target.makeDevice(for: trace, gate: gate)
+        var jobs = perfetto == nil ? nil : JobTimeline(device)
+        let replayer = Replayer(trace, on: device, pace: gate == nil ? .drained : .lazy)
         var timeline = svg == nil ? nil : SpaceTimeline()
         var progress = ProgressBar(baseName(trace.file), total: trace.lineCount)
         defer { progress.finish() }
         let start = Date()
         while let line = try replayer.next() {
             timeline?.observe(line, replayer)
+            jobs?.observe(line, replayer)
             progress.update(line.place.line)
         }
         let seconds = Date().timeIntervalSince(start)
-        try writeExtras(trace, replayer.report, timeline)
+        try writeExtras(trace, replayer.report, timeline, jobs)
         return (replayer.report, seconds)
     }
 
     private func writeExtras(
-        _ trace: Trace, _ report: ReplayReport, _ timeline: SpaceTimeline?
+        _ trace: Trace, _ report: ReplayReport, _ timeline: SpaceTimeline?, _ jobs: JobTimeline?
     ) throws(InputError) {
         if let tables {
             let replayer = Replayer(trace, on: try target.makeDevice(for: trace))
@@ -98,7 +100,7 @@ struct Replay: ParsableCommand {
         if let svg, let timeline {
             try write(SpacePicture(trace: trace, chip: report.chip, timeline: timeline).svg, to: svg)
         }
-        if let perfetto { try write(trace.chromeTrace, to: perfetto) }
+        if let perfetto, let jobs { try write(encodeJSON(jobs.chromeTrace) + "\n", to: perfetto) }
     }
 }
 

@@ -39,7 +39,9 @@ final class Channel: @unchecked Sendable {
     /// Entries of the ring: a job has one for each push and one for its fence.
     static let ringSize: UInt32 = 1023
 
-    init(id: Int32, classes: [UInt16], notifier: BufferObject, device: Device, uvmm: UVMM?) throws(KernelErrno) {
+    init(
+        id: Int32, classes: [UInt16], notifier: BufferObject, device: Device, uvmm: UVMM?, track: JobLog.Track?
+    ) throws(KernelErrno) {
         self.id = id
         self.classes = classes
         self.notifier = notifier
@@ -47,7 +49,8 @@ final class Channel: @unchecked Sendable {
         context = device.gate.allocateContexts()
         ring = Array(repeating: nil, count: Int(Self.ringSize))
         jobs = uvmm.map { _ in
-            JobQueue("channel \(id)", gate: device.gate, creditLimit: Self.ringSize, queue: device.channelQueue)
+            JobQueue(
+                "channel \(id)", gate: device.gate, creditLimit: Self.ringSize, queue: device.channelQueue, track: track)
         }
         engines = if let uvmm { try ChannelEngines(device: device, uvmm: uvmm, classes: classes) } else { nil }
         engines?.channel = self
@@ -57,7 +60,10 @@ final class Channel: @unchecked Sendable {
 
     /// It hung, or faulted, or was told to end: what is on it ends with `ENODEV`, and nothing comes to it any more
     /// (`nouveau_channel_kill`).
-    func kill() { end(.ENODEV) }
+    func kill() {
+        if !isKilled { jobs?.track?.note("channel \(id) is dead") }
+        end(.ENODEV)
+    }
 
     var isKilled: Bool { isKilledFlag.load(ordering: .acquiring) }
 

@@ -95,7 +95,9 @@ final class ChannelEngines: Work, @unchecked Sendable {
     /// The channel ends with a fault, and with it what is on it.
     private func die() {
         if let fault = nvengine_channel_fault(engines) {
-            device.report(FaultReport(fault.pointee, channel: channel.id, space: uvmm))
+            let report = FaultReport(fault.pointee, channel: channel.id, space: uvmm)
+            device.report(report)
+            channel.jobs?.track?.note("fault: \(report)")
         }
         channel.kill()
     }

@@ -45,7 +45,9 @@ extension DeviceFile {
         guard let id = device.channelNumbers.take() else { throw .ENOSPC }
         do throws(KernelErrno) {
             channels.insert(
-                try Channel(id: id, classes: classes, notifier: notifier, device: device, uvmm: uvmm), at: 0)
+                try Channel(
+                    id: id, classes: classes, notifier: notifier, device: device, uvmm: uvmm,
+                    track: device.jobLog?.track("channel \(id)", file: serial)), at: 0)
         } catch {
             device.channelNumbers.give(id)
             throw error

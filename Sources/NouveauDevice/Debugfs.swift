@@ -7,6 +7,18 @@ extension Device {
     public func gpuvas() -> String {
         files.compactMap(\.uvmm).map { $0.gpuvas() }.joined()
     }
+
+    /// What ``gpuvas()`` tells, and by which handle and with which kind and pages objects are mapped, as JSON: one object a
+    /// line, one line a client, newest client first. 64-bit numbers are texts, "0x…"; ends are exclusive.
+    ///
+    ///     {"name", "start", "end", "kernel": {"start", "end"},
+    ///      "mappings": [{"start", "end", "object", "offset", "handle", "kind", "page_size", "sparse"}],
+    ///      "regions": [{"start", "end"}]}
+    ///
+    /// `object` is what the text has; `page_size` is in bytes; `sparse`: the mapping lies in a sparse region.
+    public func gpuvasJSON() -> String {
+        files.compactMap(\.uvmm).map { String(decoding: $0.gpuvasJSON().bytes, as: UTF8.self) + "\n" }.joined()
+    }
 }
 
 extension UVMM {
@@ -19,7 +31,7 @@ extension UVMM {
         defer { mutex.unlock() }
         vm.space.forEach { (mapping: Mapping) in
             guard mapping.id != .kernel else { return }
-            let object = 0xffff_8880_0000_0000 + object(behind: mapping).id << 10
+            let object = object(behind: mapping).address
             text += "     " + row([mapping.addr, mapping.range, mapping.end, object, mapping.offset])
         }
         text += "\n VA regions  | start              | range              | end                \n"
@@ -29,6 +41,40 @@ extension UVMM {
         }
         return text
     }
+
+    fileprivate func gpuvasJSON() -> JSONText {
+        let snapshot = SpaceSnapshot(self)
+        return JSONText { space in
+            space.text("name", name)
+            space.hex("start", 0)
+            space.hex("end", Self.end)
+            space.object("kernel", JSONText { $0.range(kernelAddr..<kernelAddr + kernelSize) })
+            space.array("mappings", snapshot.extents) { list, extent in list.object { $0.mapping(extent) } }
+            space.array("regions", snapshot.regions) { list, region in list.object { $0.range(region) } }
+        }
+    }
+}
+
+extension JSONText {
+    fileprivate mutating func range(_ range: Range<UInt64>) {
+        hex("start", range.lowerBound)
+        hex("end", range.upperBound)
+    }
+
+    fileprivate mutating func mapping(_ extent: SpaceSnapshot.Extent) {
+        range(extent.addr..<extent.end)
+        hex("object", extent.object.address)
+        hex("offset", extent.offset)
+        number("handle", extent.handle)
+        number("kind", extent.kind)
+        number("page_size", 1 << extent.pageShift)
+        number("sparse", extent.isInRegion ? 1 : 0)
+    }
+}
+
+extension BufferObject {
+    /// What stands for its address.
+    fileprivate var address: UInt64 { 0xffff_8880_0000_0000 + id << 10 }
 }
 
 private func row(_ numbers: [UInt64]) -> String {

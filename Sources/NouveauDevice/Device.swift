@@ -60,10 +60,13 @@ public final class Device: @unchecked Sendable {
     private var counted = DeviceStatistics()
     /// Open files, newest first; each takes itself out when it closes.
     private var openFiles: [Unmanaged<DeviceFile>] = []
+    private var opened = 0
     private var reportedFaults: [FaultReport] = []
 
     /// `nil`: nobody records. Set before files are opened.
     var recorder: TraceWriter?
+    /// `nil`: nobody keeps one. To be set before files are opened.
+    package var jobLog: JobLog?
     let descriptors = DescriptorTable()
     let channelNumbers = ChannelNumbers()
     /// Hands out and frees the jobs of channels, and has their engines work.
@@ -106,7 +109,12 @@ public final class Device: @unchecked Sendable {
 
     /// Opens the device's render node. `name` is the client's, "comm[pid]"; what goes beyond 31 bytes is cut.
     public func open(name: String) throws(KernelErrno) -> DeviceFile {
-        let file = DeviceFile(device: self, name: String(decoding: name.utf8.prefix(31), as: UTF8.self))
+        let serial = spin.withLock {
+            opened += 1
+            return opened - 1
+        }
+        let file = DeviceFile(
+            device: self, name: String(decoding: name.utf8.prefix(31), as: UTF8.self), serial: serial)
         spin.withLock { openFiles.insert(Unmanaged.passUnretained(file), at: 0) }
         return file
     }

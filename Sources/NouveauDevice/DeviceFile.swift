@@ -9,6 +9,8 @@ internal import NouveauUAPI
 /// whether there is an address space. Another guards the handles of shared objects.
 public final class DeviceFile: @unchecked Sendable {
     public let device: Device
+    /// How many files were opened before it.
+    package let serial: Int
     let mutex: SleepingMutex
     private static let lockClass = LockClass("cli.mutex")
     /// `nil`: nobody records.
@@ -37,8 +39,9 @@ public final class DeviceFile: @unchecked Sendable {
     var nvifObjects: [UInt64: NVIFObject] = [:]
     var isOpen = true
 
-    init(device: Device, name: String) {
+    init(device: Device, name: String, serial: Int) {
         self.device = device
+        self.serial = serial
         self.name = name
         record = device.recorder.map(FileRecord.init)
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
@@ -46,7 +49,8 @@ public final class DeviceFile: @unchecked Sendable {
         // Freeing takes locks that are held over allocations, so it is no queue that others' fences need.
         binds = JobQueue(
             "binds of \(name)", gate: device.gate, creditLimit: 1,
-            queue: WorkQueue("binds of \(name)", gate: device.gate, mayPark: true, onlyForLocks: true))
+            queue: WorkQueue("binds of \(name)", gate: device.gate, mayPark: true, onlyForLocks: true),
+            track: device.jobLog?.track("binds", file: serial))
     }
 
     deinit {

@@ -12,6 +12,8 @@ package struct SpaceSnapshot {
         package var kind: Int
         /// log2.
         package var pageShift: Int
+        /// Lies in a sparse region.
+        package var isInRegion: Bool
         /// Number of the VM_BIND call that made it.
         package var bind: UInt32
         package var end: UInt64 { addr + range }
@@ -34,7 +36,7 @@ package struct SpaceSnapshot {
                 Extent(
                     addr: mapping.addr, range: mapping.range, offset: mapping.offset,
                     object: uvmm.object(behind: mapping), handle: state.handle, kind: state.kind,
-                    pageShift: state.pageShift, bind: state.bind))
+                    pageShift: state.pageShift, isInRegion: state.inRegion, bind: state.bind))
         }
     }
 

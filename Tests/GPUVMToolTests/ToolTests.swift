@@ -3,7 +3,7 @@ import Testing
 import TraceSupport
 
 /// What a run of the program gave.
-private struct Run {
+struct Run {
     var status: Int32
     var output: String
     var errors: String
@@ -12,11 +12,11 @@ private struct Run {
 }
 
 /// Runs the built program, which lies beside the test bundle.
-private func gpuvm(_ arguments: String..., input: [UInt8] = []) throws -> Run {
+func gpuvm(_ arguments: String..., input: [UInt8] = []) throws -> Run {
     try gpuvm(arguments, input: input)
 }
 
-private func gpuvm(_ arguments: [String], input: [UInt8] = []) throws -> Run {
+func gpuvm(_ arguments: [String], input: [UInt8] = []) throws -> Run {
     let folder = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
     let process = Process()
     process.executableURL = folder.appendingPathComponent("gpuvm")
@@ -101,9 +101,7 @@ private let tiny = Scratch(lines: tinyTrace)
         let run = try gpuvm("replay", "--svg", svg.path, "--perfetto", perfetto.path, "--seed", "1", sample)
         #expect(run.status == 0)
         _ = try XMLDocumentCheck(svg.path)
-        let events = try JSONSerialization.jsonObject(with: Data(contents(perfetto.path))) as? [String: Any]
-        // A call an event, and a name for each of the two files.
-        #expect((events?["traceEvents"] as? [Any])?.count == 393 + 2)
+        #expect(try Timeline(perfetto.path).slices.filter { $0.tid < 1000 }.count == 393)
         let folder = NSTemporaryDirectory()
         #expect(try gpuvm("replay", "--tables", folder, sample).status == 0)
         let tables = "\(folder)/sparse_buf-0x172.tables.txt"
@@ -229,6 +227,34 @@ private let tiny = Scratch(lines: tinyTrace)
         #expect(tables.filter { $0.hasPrefix("SPT at vram") }.count == 1)
         #expect(tables.contains { $0.contains("[0x110..0x111]") && $0.contains("page at vram 0x1000, kind 0x0 (pitch)") })
         #expect(tables.filter { $0.hasSuffix("sparse") }.count >= 2)
+    }
+
+    @Test("the JSON says what the text says") func json() throws {
+        let text = try gpuvm("dump", sample, "--at", "300"), run = try gpuvm("dump", sample, "--at", "300", "--json")
+        let spaces = try run.output.split(separator: "\n").map {
+            try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+        }
+        #expect(run.status == 0 && spaces.count == 2)
+        func hex(_ value: Any?) throws -> UInt64 { try #require(UInt64((value as! String).dropFirst(2), radix: 16)) }
+        func row(_ numbers: [UInt64]) -> String {
+            numbers.map { "| 0x" + String(repeating: "0", count: 16 - String($0, radix: 16).count) + String($0, radix: 16) }
+                .joined(separator: " ")
+        }
+        var rows: [String] = []
+        for space in spaces {
+            for m in space["mappings"] as! [[String: Any]] {
+                let (start, end) = (try hex(m["start"]), try hex(m["end"]))
+                rows.append("     " + row([start, end - start, end, try hex(m["object"]), try hex(m["offset"])]))
+                #expect(m["handle"] as! Int > 0 && m["page_size"] as! Int == 4096)
+            }
+            for r in space["regions"] as! [[String: Any]] {
+                let (start, end) = (try hex(r["start"]), try hex(r["end"]))
+                rows.append("             " + row([start, end - start, end]))
+            }
+        }
+        #expect(rows.count > 100 && rows == text.output.split(separator: "\n").map(String.init).filter { $0.contains("| 0x") })
+        #expect(try gpuvm("dump", sample, "--at", "300", "--json", "--fd", "6").output.split(separator: "\n").count == 1)
+        #expect(try gpuvm("dump", sample, "--json", "--tables").status == 64)
     }
 
     @Test("a file's dump is the part of it") func oneFile() throws {

@@ -37,12 +37,16 @@ struct IoctlStream: @unchecked Sendable {
     private mutating func newBuffer() {
         let (result, info) = client.gemNew(domain(), (1 + below(32)) << 14, tileFlags: UInt32(below(2)) * 8)
         guard result == 0 else { return }
-        // Words that may be fetched: commands, among them wrong ones.
-        let words = client.bytes(info.handle).bindMemory(to: UInt32.self)
+        write(commandsTo: client.bytes(info.handle), 512)
+    }
+
+    /// Words that may be fetched: commands, among them wrong ones.
+    mutating func write(commandsTo bytes: UnsafeMutableRawBufferPointer, _ count: Int) {
+        let words = bytes.bindMemory(to: UInt32.self)
         var i = 0
-        while i < 512 {
+        while i < count {
             let new = commands().words
-            for word in new where i < 512 {
+            for word in new where i < count {
                 words[i] = word
                 i += 1
             }

@@ -43,10 +43,16 @@ private func replay(_ path: String) throws -> ReplayReport {
             let scratch = Scratch([])
             let first = try recordingClient(scratch.path, memory: true)
             let clients = [first, try Client(first.device)]
-            for client in clients { try #require(client.vmInit() == 0) }
             var streams = clients.enumerated().map { i, client in
                 IoctlStream(
                     client: client, random: SeededRandom(seed: seed << 1 | UInt64(i)), mayHang: false, closesDescriptors: false)
+            }
+            for (i, client) in clients.enumerated() {
+                try #require(client.vmInit() == 0 && client.channelAlloc().result == 0)
+                // Pushes, and something to copy from and to, until the stream unmaps it.
+                let range = IoctlStream.window, buffer = try client.buffer(gart, range)
+                try #require(client.bind([map(buffer, 0, range)]) == 0)
+                streams[i].write(commandsTo: client.bytes(buffer), Int(range / 4))
             }
             for n in 0..<200 { streams[n % 2].step() }
             for client in clients { client.file.close() }
@@ -110,11 +116,10 @@ private func replay(_ path: String) throws -> ReplayReport {
 
     @Test("GPUVM_RECORD names the file, %p the process; .gz is gzipped, and whole when the device goes") func environment() throws {
         let path = Scratch([], suffix: "-\(getpid()).gz")
-        setenv("GPUVM_RECORD", String(path.path.dropLast("\(getpid()).gz".count)) + "%p.gz", 1)
-        defer { unsetenv("GPUVM_RECORD") }
+        let asked = path.path.dropLast("\(getpid()).gz".count) + "%p.gz"
         do {
             let device = try Device(chipset: 0x172)
-            device.recordAsEnvironmentAsks()
+            device.recordAsEnvironmentAsks { $0 == "GPUVM_RECORD" ? String(asked) : nil }
             let client = try Client(device)
             #expect(client.vmInit() == 0)
             client.file.close()
@@ -122,7 +127,7 @@ private func replay(_ path: String) throws -> ReplayReport {
         #expect(contents(path.path).prefix(2) == [0x1f, 0x8b])
         let lines = gzippedLines(path.path)
         #expect(lines.count == 4 && lines[0].contains(#""device":"gpuvm""#) && lines[3] == #"{"op":"end","lines":2}"#)
-        #expect(lines[1] == #"{"n":0,"tid":1,"fd":3,"op":"VM_INIT","req":"0x40106450","in":{"kernel_managed_addr":"0x8000000000","kernel_managed_size":"0x8000000000"},"ret":0}"#)
+        #expect(lines[1] == #"{"n":0,"tid":1,"fd":3,"op":"VM_INIT","req":"0xc0106450","in":{"kernel_managed_addr":"0x8000000000","kernel_managed_size":"0x8000000000"},"ret":0}"#)
         #expect(try replay(path.path).isEqual)
     }
 

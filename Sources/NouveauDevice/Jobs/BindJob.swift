@@ -82,6 +82,8 @@ final class BindJob: Job, @unchecked Sendable {
         try super.init(jobs, credits: 1)
     }
 
+    override var title: String { "VM_BIND, \(ops.count) ops" }
+
     override func submit() throws(KernelErrno) { try submitOperations() }
 
     override func armedSubmit(_ fence: Fence) {

@@ -21,6 +21,8 @@ final class ExecJob: Job, @unchecked Sendable {
         try super.init(jobs, credits: UInt32(pushes.count) + 1)
     }
 
+    override var title: String { "EXEC, \(pushes.count) pushes" }
+
     override func submit() throws(KernelErrno) {
         fence = channel.makeFence()
         try uvmm.lockResident(jobs.exec)

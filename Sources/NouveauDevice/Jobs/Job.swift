@@ -7,11 +7,16 @@ internal import KernelErrno
 /// Source: jobs.md 1.
 class Job: SchedulerJob, @unchecked Sendable {
     unowned let jobs: JobQueue
+    /// Its number in the log, where there is one.
+    var logged = 0
 
     init(_ jobs: JobQueue, credits: UInt32) throws(KernelErrno) {
         self.jobs = jobs
         try super.init(entity: jobs.entity, credits: credits)
     }
+
+    /// What it is, in few words.
+    var title: String { fatalError() }
 
     /// All that can fail: looks up, checks, locks what it is about, takes what the run will need. With the queue's
     /// mutex. If it throws, nothing has changed.

@@ -15,6 +15,8 @@ final class JobQueue: @unchecked Sendable {
     private(set) var entity: SchedulerEntity!
     /// Locks what a job is about, from its `submit` to its `armedSubmit`.
     let exec: Exec
+    /// `nil`: nobody keeps a log.
+    let track: JobLog.Track?
 
     private let spin = SpinLock()
     /// Submitted and not freed, oldest first. Guarded by the spin lock.
@@ -27,7 +29,8 @@ final class JobQueue: @unchecked Sendable {
     private static let timeout: UInt64 = 10_000_000_000
 
     /// - Parameter queue: runs and frees its jobs; both may take locks.
-    init(_ name: String, gate: Gate, creditLimit: UInt32, queue: WorkQueue) {
+    init(_ name: String, gate: Gate, creditLimit: UInt32, queue: WorkQueue, track: JobLog.Track?) {
+        self.track = track
         mutex = SleepingMutex(Self.lockClass, gate: gate)
         exec = Exec(gate: gate)
         let timeouts = WorkQueue("\(name) timeout", gate: gate, mayPark: true)
@@ -71,6 +74,7 @@ final class JobQueue: @unchecked Sendable {
         }
         spin.withLock { listed.append(job) }
         job.arm()
+        track?.submitted(job)
         let fence = job.finished
         job.armedSubmit(fence)
         signals.attach(fence)
@@ -91,7 +95,11 @@ final class JobQueue: @unchecked Sendable {
     // MARK: What the scheduler asks for
 
     private final class Driver: SchedulerDriver {
-        func run(_ job: SchedulerJob) throws(KernelErrno) -> Fence? { try of(job).run() }
+        func run(_ job: SchedulerJob) throws(KernelErrno) -> Fence? {
+            let job = of(job)
+            job.jobs.track?.runs(job)
+            return try job.run()
+        }
 
         func free(_ job: SchedulerJob) {
             let job = of(job)

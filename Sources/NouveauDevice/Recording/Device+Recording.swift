@@ -31,9 +31,13 @@ extension Device {
     /// Records where the environment asks for it: `GPUVM_RECORD` is the path, in which `%p` stands for the process's
     /// number; `GPUVM_RECORD_MEMORY=1` has pages of buffers recorded too. If that cannot be, it is said on standard error.
     public func recordAsEnvironmentAsks() {
-        guard let path = getenv("GPUVM_RECORD").map({ String(cString: $0) }), !path.isEmpty else { return }
+        recordAsEnvironmentAsks { name in getenv(name).map { String(cString: $0) } }
+    }
+
+    package func recordAsEnvironmentAsks(_ environment: (String) -> String?) {
+        guard let path = environment("GPUVM_RECORD"), !path.isEmpty else { return }
         var options = RecordingOptions()
-        options.memory = getenv("GPUVM_RECORD_MEMORY").map { String(cString: $0) } == "1"
+        options.memory = environment("GPUVM_RECORD_MEMORY") == "1"
         do throws(RecordingError) {
             try record(to: expand(path), options: options)
         } catch {
