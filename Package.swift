@@ -49,7 +49,7 @@ let package = Package(
         // One function of libc that Swift's own module leaves out.
         .systemLibrary(name: "CMemfd", path: "CSources/CMemfd"),
 
-        // System libraries. Only the program and the trace reader link them.
+        // System libraries. Only the program links libbsd; zlib is for traces, read and written.
         .systemLibrary(name: "CBSD", path: "CSources/CBSD", providers: [.apt(["libbsd-dev"])]),
         .systemLibrary(name: "CZlib", path: "CSources/CZlib", providers: [.apt(["zlib1g-dev"])]),
 

@@ -1,4 +1,4 @@
-/* zlib for the readers of traces and vectors: gzopen() and gzread() take gzipped and plain files alike. */
+/* zlib, for who reads and writes traces and vectors: gzopen() takes gzipped and plain files alike. */
 #ifndef CZLIB_SHIM_H
 #define CZLIB_SHIM_H
 

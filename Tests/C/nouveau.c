@@ -1,8 +1,9 @@
 /*
  * A client of nouveau in C, against the installed <gpuvm/nouveau.h>: makes buffers, binds them, submits a copy through a
  * pushbuffer and reads the bytes back; then has a push fault. Stepped and threaded.
- * tools/test-nouveau compiles it.
+ * tools/test-nouveau compiles it. With a folder as its argument each device writes a trace into it.
  */
+#define _POSIX_C_SOURCE 200809L
 #include <gpuvm/nouveau.h>
 #include <nouveau/uapi.h>
 
@@ -123,17 +124,34 @@ static void client(uint32_t chipset, uint32_t flags)
     gpuvm_nouveau_destroy(device);
 }
 
-int main(void)
+/* What the next device is asked to record to. */
+static void record(const char *folder, const char *name, const char *memory)
 {
+    char path[1000];
+
+    if (!folder)
+        return;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    setenv("GPUVM_RECORD", path, 1);
+    setenv("GPUVM_RECORD_MEMORY", memory, 1);
+}
+
+int main(int argc, char **argv)
+{
+    const char *folder = argc > 1 ? argv[1] : NULL;
     struct gpuvm_nouveau_config bad = { .size = sizeof bad, .chipset = 0x50 };
     struct gpuvm_nouveau *device = NULL;
 
     CHECK(gpuvm_nouveau_create(&bad, &device) == -19);
     bad.size--;
     CHECK(gpuvm_nouveau_create(&bad, &device) == -22);
+    record(folder, "stepped.jsonl", "1");
     client(0x172, 0);
+    record(folder, "words.jsonl.gz", "0");
     client(0x120, 0);
+    record(folder, "threaded.jsonl.gz", "1");
     client(0xe4, GPUVM_NOUVEAU_THREADED);
+    record(folder, "threaded-words.jsonl", "0");
     client(0x172, GPUVM_NOUVEAU_THREADED);
     puts("nouveau: passed");
 }

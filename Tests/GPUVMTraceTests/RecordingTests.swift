@@ -51,6 +51,28 @@ private func replay(_ path: String) throws -> ReplayReport {
         #expect(ours.lists == theirs.lists)
         #expect(ours.pages == theirs.pages)
     }
+
+    @Test("so does what a device did in its own time, with polls that found it busy") func inItsOwnTime() throws {
+        let trace = try Trace(path: sampleTrace("sparse_buf-0x172"))
+        let threads = ThreadedGate()
+        for gate in [SteppedGate(.seeded(RandomTest.seed("recorded in its own time"))), threads] as [Gate] {
+            let recording = try record(trace, gate: gate, suffix: ".jsonl.gz")
+            let report = try replay(recording.path)
+            #expect(report.isEqual && report.faults.isEmpty, "\(report.findings)")
+            #expect(report.calls[.vmBind] == 73 && report.calls[.exec] == 56 && report.statesChecked > 4)
+        }
+        threads.shutdown()
+    }
+
+    @Test("how far a device was is compared where it was idle, and only there") func pace() throws {
+        let wait = #"{"n":4,"tid":1,"fd":4,"op":"SYNCOBJ_WAIT","req":"0xc02864c3","in":{"handles":[1],"timeout_nsec":0,"flags":0},"ret":-1,"errno":62}"#
+        let create = #"{"n":3,"tid":1,"fd":4,"op":"SYNCOBJ_CREATE","req":"0xc00864bf","in":{"flags":1},"out":{"handle":1},"ret":0}"#
+        for (device, mismatches) in [("ref", 1), ("gpuvm", 0)] {
+            let lines = tinyTrace[0..<5] + [create, wait, #"{"n":5,"tid":1,"fd":4,"op":"close"}"#, #"{"op":"end","lines":6}"#]
+            let report = try replay(Scratch(lines: Array(lines).editing(1, #""ref""#, "\"\(device)\"")).path)
+            #expect(report.answerMismatches == mismatches && report.mismatches == mismatches, "\(report.findings)")
+        }
+    }
 }
 
 /// A trace with what differs from device to device left out: names of objects are the calls that made them, moments are

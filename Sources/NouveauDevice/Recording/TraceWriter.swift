@@ -3,7 +3,7 @@ internal import Glibc
 internal import KernelErrno
 internal import NouveauUAPI
 
-/// Writes what a device's clients ask for, and what they are answered, as a trace that ``Replayer`` reads.
+/// Writes what a device's clients ask for, and what they are answered, as a trace that `gpuvm replay` runs.
 ///
 /// The order of the lines is that in which the device performed the calls: each is performed and written under one mutex.
 /// Those that may wait for others are performed without it, and written when they return; so is CHANNEL_FREE, VM_BIND
