@@ -89,7 +89,7 @@ final class FileRecord: @unchecked Sendable {
     func willClose(_ uvmm: UVMM?) {
         writer.mutex.lock()
         defer { writer.mutex.unlock() }
-        guard number != nil, binds > 0, bindsUnderWay == 0, let uvmm else { return }
+        guard number != nil, bindsUnderWay == 0, let uvmm else { return }
         writeState(uvmm, whole: true)
     }
 
