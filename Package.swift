@@ -56,6 +56,7 @@ let package = Package(
         // The C core.
         c("CGPUVMBase"),
         c("CNouveauUAPI"),
+        c("CUserMemory"),
         c("CNouveauC"),
         c("CGPUVM", ["CGPUVMBase"]),
         c("CNVMMU", ["CGPUVMBase"]),
@@ -69,7 +70,7 @@ let package = Package(
         swift("DRMExec", ["KernelErrno", "DRMLock", "DRMSync"]),
         swift("NVMMU", ["KernelErrno", "CNVMMU"]),
         swift("GPUVM", ["KernelErrno", "CGPUVM", "DRMLock", "DRMSync", "DRMExec"]),
-        swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI"]),
+        swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI", "CUserMemory"]),
         swift(
             "NouveauDevice",
             [

@@ -1,3 +1,4 @@
+internal import CUserMemory
 package import KernelErrno
 
 /// The client's memory as the kernel sees it: every copy may fail with `EFAULT`.
@@ -9,49 +10,59 @@ package protocol UserMemory {
 /// Carries out what an ioctl asks for.
 package typealias Handler = (Argument) throws(KernelErrno) -> Void
 
-/// Client and device in one process: addresses are pointers. What lies below 64 KiB is refused; any other address
-/// has to be good.
+/// Client and device in one process: addresses are pointers. One that is no good answers `EFAULT`; only memory that
+/// another thread unmaps during the call is not foreseen.
 package struct DirectMemory: UserMemory {
     package init() {}
 
     package func copyIn(_ address: UInt64, _ destination: UnsafeMutableRawBufferPointer) throws(KernelErrno) {
-        destination.copyMemory(
-            from: UnsafeRawBufferPointer(start: try Self.pointer(address, destination.count), count: destination.count))
+        try KernelErrno.check(nvu_user_can_read(address, destination.count))
+        destination.copyMemory(from: UnsafeRawBufferPointer(start: Self.pointer(address), count: destination.count))
     }
 
     package func copyOut(_ source: UnsafeRawBufferPointer, _ address: UInt64) throws(KernelErrno) {
-        UnsafeMutableRawBufferPointer(start: try Self.pointer(address, source.count), count: source.count)
-            .copyMemory(from: source)
+        try KernelErrno.check(nvu_user_can_write(address, source.count))
+        UnsafeMutableRawBufferPointer(start: Self.pointer(address), count: source.count).copyMemory(from: source)
     }
 
-    private static func pointer(_ address: UInt64, _ count: Int) throws(KernelErrno) -> UnsafeMutableRawPointer {
-        // User space ends below the sign bit on every 64-bit Linux.
-        let (end, wraps) = address.addingReportingOverflow(UInt64(count))
-        guard address >= 0x10000, !wraps, end < 1 << 63 else { throw .EFAULT }
-        return UnsafeMutableRawPointer(bitPattern: UInt(address))!
+    private static func pointer(_ address: UInt64) -> UnsafeMutableRawPointer? {
+        UnsafeMutableRawPointer(bitPattern: UInt(address))
     }
 }
 
 extension UserMemory {
-    /// Copies `count` elements in (the kernel's `u_memcpya`): a count of 0 never touches the address.
+    /// Copies `count` elements in (the kernel's `u_memcpya`): a count of 0 never touches the address. A large count is not
+    /// believed: there is memory for a part of it only when all before it was there.
     /// - Throws: `ENOMEM` for more bytes than the kernel allocates at once, `EFAULT`.
     package func array<Element: BitwiseCopyable>(
         of type: Element.Type, at address: UInt64, count: UInt32
     ) throws(KernelErrno) -> [Element] {
+        let count = Int(count), stride = MemoryLayout<Element>.stride
+        guard count * stride <= Int(Int32.max) else { throw .ENOMEM }
+        let part = (1 << 20) / stride
+        var array = try elements(of: type, at: address, count: min(count, part))
+        while array.count < count {
+            array += try elements(
+                of: type, at: address &+ UInt64(array.count * stride), count: min(count - array.count, part))
+        }
+        return array
+    }
+
+    private func elements<Element: BitwiseCopyable>(
+        of type: Element.Type, at address: UInt64, count: Int
+    ) throws(KernelErrno) -> [Element] {
         guard count > 0 else { return [] }
-        let bytes = Int(count) * MemoryLayout<Element>.stride
-        guard bytes <= Int(Int32.max) else { throw .ENOMEM }
         var failure: KernelErrno?
-        let array = [Element](unsafeUninitializedCapacity: Int(count)) { buffer, initialized in
+        let elements = [Element](unsafeUninitializedCapacity: count) { buffer, initialized in
             do throws(KernelErrno) {
-                try copyIn(address, UnsafeMutableRawBufferPointer(start: buffer.baseAddress, count: bytes))
-                initialized = Int(count)
+                try copyIn(address, UnsafeMutableRawBufferPointer(buffer))
+                initialized = count
             } catch {
                 failure = error
             }
         }
         if let failure { throw failure }
-        return array
+        return elements
     }
 
     /// Copies one value out.
