@@ -68,14 +68,16 @@ let package = Package(
         swift("DRMSync", ["KernelErrno", "DRMLock"]),
         swift("DRMScheduler", ["KernelErrno", "DRMLock", "DRMSync"]),
         swift("DRMExec", ["KernelErrno", "DRMLock", "DRMSync"]),
-        swift("NVMMU", ["KernelErrno", "CNVMMU"]),
-        swift("GPUVM", ["KernelErrno", "CGPUVM", "DRMLock", "DRMSync", "DRMExec"]),
+        swift("NVMMU", ["KernelErrno", "CGPUVMBase", "CNVMMU"]),
+        swift("GPUVM", ["KernelErrno", "CGPUVMBase", "CGPUVM", "DRMLock", "DRMSync", "DRMExec"]),
         swift("NouveauUAPI", ["KernelErrno", "CNouveauUAPI", "CUserMemory"]),
         swift(
             "NouveauDevice",
             [
                 "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CNVMMU", "CNVEngine", "NVMMU", "GPUVM",
                 "NouveauUAPI", "CNouveauUAPI", "CMemfd", "CZlib",
+                "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CGPUVMBase", "CNVMMU", "CNVEngine", "NVMMU",
+                "GPUVM", "NouveauUAPI", "CMemfd",
             ]),
         swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC"]),
         swift("JSONLines", ["CZlib"]),
@@ -107,6 +109,8 @@ let package = Package(
             [
                 "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
                 "GPUVMTrace", "JSONLines", "GateSupport", "Model", "TraceSupport",
+                "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "CGPUVMBase", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
+                "GateSupport", "Model",
             ]),
         .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
         test("GPUVMTraceTests", ["GPUVMTrace", "DRMLock", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),

@@ -1,4 +1,5 @@
 internal import CGPUVM
+package import CGPUVMBase
 public import KernelErrno
 
 /// A GPU's virtual address space: who is mapped where (the kernel's `drm_gpuvm`).
@@ -15,6 +16,15 @@ public struct AddressSpace: ~Copyable {
     public init(
         start: UInt64, range: UInt64, kernelStart: UInt64 = 0, kernelRange: UInt64 = 0, userSize: Int = 0
     ) throws(KernelErrno) {
+        try self.init(
+            start: start, range: range, kernelStart: kernelStart, kernelRange: kernelRange, userSize: userSize,
+            allocator: gpuvm_alloc())
+    }
+
+    /// The same with memory from `allocator`.
+    package init(
+        start: UInt64, range: UInt64, kernelStart: UInt64, kernelRange: UInt64, userSize: Int, allocator: gpuvm_alloc
+    ) throws(KernelErrno) {
         var config = gpuvm_config()
         config.size = MemoryLayout<gpuvm_config>.size
         config.start = start
@@ -22,6 +32,7 @@ public struct AddressSpace: ~Copyable {
         config.kernel_start = kernelStart
         config.kernel_range = kernelRange
         config.user_size = UInt32(clamping: userSize)
+        config.alloc = allocator
         var vm: OpaquePointer?
         try KernelErrno.check(gpuvm_create(&config, &vm))
         self.vm = vm!

@@ -1,4 +1,5 @@
 internal import CGPUVM
+package import CGPUVMBase
 internal import KernelErrno
 
 /// What changes when a request is carried out, as the kernel's `drm_gpuva_op`.
@@ -27,7 +28,12 @@ public struct OperationList: ~Copyable {
     var ops = gpuvm_ops()
 
     public init() {
-        gpuvm_ops_init(&ops, nil)
+        self.init(allocator: gpuvm_alloc())
+    }
+
+    /// With memory from `allocator`.
+    package init(allocator: gpuvm_alloc) {
+        withUnsafePointer(to: allocator) { gpuvm_ops_init(&ops, $0) }
     }
 
     deinit {

@@ -1,4 +1,5 @@
 internal import CGPUVM
+package import CGPUVMBase
 public import DRMExec
 public import DRMLock
 public import DRMSync
@@ -74,7 +75,7 @@ public final class VM: @unchecked Sendable {
     // Guarded by whoever serialises the space.
     @exclusivity(unchecked) var touched: Unmanaged<VMBO>?
     @exclusivity(unchecked) var hasMappings = false
-    var locking = OperationList()
+    var locking: OperationList
 
     /// Told of misuse that the kernel warns of. To be set before use; the usual one ends a debug build.
     public var onWarning: (StaticString) -> Void = { assertionFailure("\($0)") }
@@ -83,12 +84,24 @@ public final class VM: @unchecked Sendable {
 
     /// Makes a VM with a reference (`drm_gpuvm_init`). Windows and `userSize` are those of ``AddressSpace``.
     /// - Throws: `EINVAL` for a `userSize` above 4096, `ENOMEM`.
-    public init(
+    public convenience init(
         name: String = "unknown", gate: Gate, flags: Flags = [], driver: any VMDriver, resvObject: GEMObject,
         start: UInt64, range: UInt64, kernelStart: UInt64 = 0, kernelRange: UInt64 = 0, userSize: Int = 0
     ) throws(KernelErrno) {
+        try self.init(
+            name: name, gate: gate, flags: flags, driver: driver, resvObject: resvObject, start: start, range: range,
+            kernelStart: kernelStart, kernelRange: kernelRange, userSize: userSize, allocator: gpuvm_alloc())
+    }
+
+    /// The same with the space's memory from `allocator`.
+    package init(
+        name: String, gate: Gate, flags: Flags = [], driver: any VMDriver, resvObject: GEMObject, start: UInt64,
+        range: UInt64, kernelStart: UInt64, kernelRange: UInt64, userSize: Int, allocator: gpuvm_alloc
+    ) throws(KernelErrno) {
         space = try AddressSpace(
-            start: start, range: range, kernelStart: kernelStart, kernelRange: kernelRange, userSize: userSize)
+            start: start, range: range, kernelStart: kernelStart, kernelRange: kernelRange, userSize: userSize,
+            allocator: allocator)
+        locking = OperationList(allocator: allocator)
         core = space.vm
         self.name = name
         self.gate = gate

@@ -1,3 +1,4 @@
+package import CGPUVMBase
 package import CNVMMU
 public import KernelErrno
 
@@ -95,6 +96,16 @@ public struct PageTables: ~Copyable {
         format: Format, windows: [MemoryWindow], kernelAddr: UInt64 = 0, kernelSize: UInt64 = 0, gspRM: Bool = false,
         keepLarge: Bool = false, limits: SpaceLimits = SpaceLimits(), hooks: any PageTableHooks
     ) throws(KernelErrno) {
+        try self.init(
+            format: format, windows: windows, kernelAddr: kernelAddr, kernelSize: kernelSize, gspRM: gspRM,
+            keepLarge: keepLarge, limits: limits, hooks: hooks, allocator: gpuvm_alloc())
+    }
+
+    /// The same with the memory of all but tables from `allocator`.
+    package init(
+        format: Format, windows: [MemoryWindow], kernelAddr: UInt64, kernelSize: UInt64, gspRM: Bool = false,
+        keepLarge: Bool, limits: SpaceLimits = SpaceLimits(), hooks: any PageTableHooks, allocator: gpuvm_alloc
+    ) throws(KernelErrno) {
         let owner = HookOwner(hooks)
         var config = nvmmu_vmm_config()
         config.size = MemoryLayout<nvmmu_vmm_config>.size
@@ -108,6 +119,7 @@ public struct PageTables: ~Copyable {
         config.stolen = limits.stolen
         config.dummy = limits.dummy
         config.hooks = owner.c
+        config.alloc = allocator
         var vmm: OpaquePointer?
         let result = windows.map(\.c).withUnsafeBufferPointer { windows in
             config.windows = windows.baseAddress

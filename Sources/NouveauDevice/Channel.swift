@@ -48,11 +48,11 @@ final class Channel: @unchecked Sendable {
         self.device = device
         context = device.gate.allocateContexts()
         ring = Array(repeating: nil, count: Int(Self.ringSize))
+        engines = if let uvmm { try ChannelEngines(device: device, uvmm: uvmm, classes: classes) } else { nil }
         jobs = uvmm.map { _ in
             JobQueue(
                 "channel \(id)", gate: device.gate, creditLimit: Self.ringSize, queue: device.channelQueue, track: track)
         }
-        engines = if let uvmm { try ChannelEngines(device: device, uvmm: uvmm, classes: classes) } else { nil }
         engines?.channel = self
     }
 

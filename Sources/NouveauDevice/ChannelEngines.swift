@@ -13,7 +13,8 @@ internal import Synchronization
 final class ChannelEngines: Work, @unchecked Sendable {
     unowned(unsafe) var channel: Channel!
     private let device: Device
-    private let uvmm: UVMM
+    /// Until it is stopped: whose thread ran it last may let go of it later.
+    private var uvmm: UVMM!
     private let engines: OpaquePointer
     /// Of the piece of work under way, for ``TableWalks``.
     private var ticket = 0
@@ -33,6 +34,7 @@ final class ChannelEngines: Work, @unchecked Sendable {
         config.now = { ctx in Unmanaged<Gate>.fromOpaque(ctx!)._withUnsafeGuaranteedRef { $0.now } }
         config.time_ctx = Unmanaged.passUnretained(device.gate).toOpaque()
         config.memory.ctx = Unmanaged.passUnretained(device.memory).toOpaque()
+        config.alloc = device.options.host.allocator
         var made: OpaquePointer?
         let result = classes.withUnsafeBufferPointer { classes in
             config.classes = classes.baseAddress
@@ -53,6 +55,7 @@ final class ChannelEngines: Work, @unchecked Sendable {
         isStopped.store(true, ordering: .relaxed)
         device.semaphores.remove(self)
         cancel()
+        uvmm = nil
     }
 
     override func run() {

@@ -1,6 +1,8 @@
+internal import CGPUVMBase
 internal import DRMExec
 internal import DRMLock
 package import GPUVM
+internal import Glibc
 internal import KernelErrno
 package import NVMMU
 internal import NouveauUAPI
@@ -61,6 +63,8 @@ package final class UVMM: @unchecked Sendable {
     let lastUse: LastUse
 
     let name: String
+    /// Of what the space knows.
+    let allocator: gpuvm_alloc
     let kernelAddr, kernelSize: UInt64
     let pageSizes: [PageSize]
     /// VM_BIND calls so far.
@@ -81,16 +85,19 @@ package final class UVMM: @unchecked Sendable {
         lastUse = LastUse(0)
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
         tablesMutex = SleepingMutex(Self.tablesLockClass, gate: device.gate)
+        let host = device.options.host
+        allocator = host.allocator
         let walks = TableWalks(gate: device.gate)
         self.walks = walks
         tables = try PageTables(
             format: device.chip.format, windows: [device.memory.tables.window], kernelAddr: kernelAddr,
-            kernelSize: kernelSize, keepLarge: true, hooks: TableHooks(device, walks))
+            kernelSize: kernelSize, keepLarge: true, hooks: TableHooks(device, walks), allocator: host.allocator)
         let driver = Driver()
         vm = try VM(
             name: name, gate: device.gate, driver: driver, resvObject: VM.makeResvObject(gate: device.gate), start: 0,
             range: Self.end, kernelStart: kernelAddr, kernelRange: kernelSize,
-            userSize: MemoryLayout<MappingState>.size)
+            userSize: MemoryLayout<MappingState>.size, allocator: host.allocator)
+        vm.allocate = { host.maySpare() ? malloc($0) : nil }
         driver.uvmm = self
     }
 

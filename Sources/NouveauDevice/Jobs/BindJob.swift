@@ -37,7 +37,7 @@ final class BindJob: Job, @unchecked Sendable {
     @exclusivity(unchecked) var kept: [BufferObject] = []
     @exclusivity(unchecked) var keptPair: PairID?
     /// Holds the victims until `free`.
-    @exclusivity(unchecked) var list = OperationList()
+    @exclusivity(unchecked) var list: OperationList
 
     /// What a map needs to know of its object. `held` keeps it.
     struct Target {
@@ -78,6 +78,7 @@ final class BindJob: Job, @unchecked Sendable {
         self.uvmm = uvmm
         self.file = file
         self.ops = ops
+        list = OperationList(allocator: uvmm.allocator)
         sequence = uvmm.nextBind()
         try super.init(jobs, credits: 1)
     }

@@ -1,16 +1,20 @@
+package import CGPUVMBase
 internal import CMemfd
 internal import Glibc
 
 /// What the device's memory takes of the host. Tests put failing ones in its place.
-package struct HostMemory: Sendable {
+package struct HostMemory: @unchecked Sendable {
     /// A file of zeros with `size` bytes, mapped whole; `nil`: the host does not give so much.
     package var makeStore: @Sendable (_ size: UInt64) -> Store? = HostMemory.makeStore
     /// Zeros of the process's own; `nil`: the host has none. Given back with `munmap`.
     package var reserve: @Sendable (_ size: UInt64) -> UnsafeMutableRawBufferPointer? = HostMemory.reserve
     /// Makes whole pages of a store zeros that take no memory, in all mappings of it; false: nothing was done.
     package var punchHole: @Sendable (_ bytes: UnsafeMutableRawBufferPointer) -> Bool = HostMemory.punchHole
-    /// Asked before each part of VRAM, GART memory or the store is given away; false: as if there were none left.
+    /// Asked before each part of VRAM, GART memory or the store is given away, each page table and each pair of space and
+    /// object; false: as if there were no memory left.
     package var maySpare: @Sendable () -> Bool = { true }
+    /// Where spaces, page tables and engines keep what they know. Called by any thread; the C library's, but in tests.
+    package var allocator = gpuvm_alloc()
     /// Bytes of a page.
     package var pageSize = sysconf(Int32(_SC_PAGESIZE))
 

@@ -5,6 +5,7 @@ internal import NVMMU
 /// The part of the device's memory that page tables live in, backed by real memory. Any thread may call.
 package final class TableWindow: @unchecked Sendable {
     let window: MemoryWindow
+    private let host: HostMemory
     private let lock = SpinLock()
     private var pages: ExtentAllocator
     /// Pages that `pages` counts as used, all zero, that the next tables of that size get as they are.
@@ -15,6 +16,7 @@ package final class TableWindow: @unchecked Sendable {
     init?(aperture: Aperture, base: UInt64, size: UInt64, host: HostMemory) {
         guard let memory = host.reserve(size) else { return nil }
         window = MemoryWindow(aperture: aperture, base: base, memory: memory)
+        self.host = host
         pages = ExtentAllocator(base: base, size: size)
         allowed = size
     }
@@ -33,7 +35,7 @@ package final class TableWindow: @unchecked Sendable {
 
     func allocate(size: Int, align: Int) -> TableMemory? {
         let bytes = Self.roundedUp(size), align = max(UInt64(align), ExtentAllocator.grain)
-
+        guard host.maySpare() else { return nil }
         return lock.withLock {
             guard inUse + bytes <= allowed else { return nil }
             if bytes == ExtentAllocator.grain, align == bytes, let addr = zeroed.popLast() {
