@@ -110,8 +110,16 @@ let package = Package(
                 "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
                 "GPUVMTrace", "JSONLines", "GateSupport", "Model", "TraceSupport",
                 "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "CGPUVMBase", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
-                "GateSupport", "Model",
+                "GateSupport", "IoctlFuzz", "Model",
             ]),
+        .target(
+            name: "IoctlFuzz",
+            dependencies: [
+                "CGPUVMBase", "CNouveauUAPI", "DRMLock", "GPUVM", "KernelErrno", "Model", "NVMMU", "NouveauDevice",
+                "NouveauUAPI",
+            ],
+            path: "Tests/IoctlFuzz"),
+        .executableTarget(name: "FuzzIoctl", dependencies: ["IoctlFuzz"], path: "Tests/FuzzIoctl"),
         .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
         test("GPUVMTraceTests", ["GPUVMTrace", "DRMLock", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),
         test("GPUVMToolTests", ["GPUVMTool", "TraceSupport"]),

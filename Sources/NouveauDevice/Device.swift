@@ -96,6 +96,7 @@ public final class Device: @unchecked Sendable {
                 vram: options.vram, gart: options.gart, hasVRAM: hasVRAM, host: options.host)
         else { throw .outOfMemory }
         let gate = gate ?? SteppedGate()
+        gate.declareDeviceLocks()
         self.chip = chip
         self.gate = gate
         channelQueue = WorkQueue("channels", gate: gate, mayPark: true, onlyForLocks: true)

@@ -12,7 +12,7 @@ public final class DeviceFile: @unchecked Sendable {
     /// How many files were opened before it.
     package let serial: Int
     let mutex: SleepingMutex
-    private static let lockClass = LockClass("cli.mutex")
+    static let lockClass = LockClass("cli.mutex")
     /// `nil`: nobody records.
     let record: FileRecord?
     /// Its VM_BINDs.

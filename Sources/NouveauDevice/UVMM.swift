@@ -72,8 +72,8 @@ package final class UVMM: @unchecked Sendable {
 
     /// Exclusive end of every VA space.
     static let end: UInt64 = 1 << 47
-    private static let lockClass = LockClass("uvmm.mutex")
-    private static let tablesLockClass = LockClass("vmm.mutex")
+    static let lockClass = LockClass("uvmm.mutex")
+    static let tablesLockClass = LockClass("vmm.mutex")
 
     /// - Throws: `EINVAL`: a kernel area beyond the addresses of the hardware; `ENOMEM`.
     init(name: String, kernelAddr: UInt64, kernelSize: UInt64, device: Device) throws(KernelErrno) {

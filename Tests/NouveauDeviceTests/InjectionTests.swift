@@ -1,49 +1,10 @@
-import CGPUVMBase
 import CNouveauUAPI
 import DRMSync
+import IoctlFuzz
 import KernelErrno
 import Testing
 
 @testable import NouveauDevice
-
-/// A host that has no memory at the n-th request: for VRAM, GART, tables, pairs, and what the C libraries keep.
-private final class FailingHost: @unchecked Sendable {
-    private(set) var requests = 0
-    private var failsAt: Int?
-    /// Allocations of the C libraries that are not freed.
-    private(set) var outstanding = 0
-
-    /// From now on the n-th request fails, from 0; `nil`: none does.
-    func fail(at n: Int?) {
-        requests = 0
-        failsAt = n
-    }
-
-    var hasFailed: Bool { failsAt.map { requests > $0 } ?? false }
-
-    private func grants() -> Bool {
-        defer { requests += 1 }
-        return requests != failsAt
-    }
-
-    var memory: HostMemory {
-        var memory = HostMemory()
-        memory.maySpare = { self.grants() }
-        memory.allocator = gpuvm_alloc(
-            ctx: Unmanaged.passUnretained(self).toOpaque(),
-            alloc: { context, size, align in
-                let host = Unmanaged<FailingHost>.fromOpaque(context!).takeUnretainedValue()
-                guard host.grants() else { return nil }
-                host.outstanding += 1
-                return .allocate(byteCount: size, alignment: align)
-            },
-            free: { context, memory, _ in
-                Unmanaged<FailingHost>.fromOpaque(context!).takeUnretainedValue().outstanding -= 1
-                memory?.deallocate()
-            })
-        return memory
-    }
-}
 
 /// What a failed call must leave as it was, handles, fences and channels included.
 private struct State: Equatable {

@@ -24,7 +24,7 @@ final class JobQueue: @unchecked Sendable {
     /// For the list to lose a job.
     let waiters = WaitList()
 
-    private static let lockClass = LockClass("sched.mutex")
+    static let lockClass = LockClass("sched.mutex")
     /// How long the hardware may take for a job, in ns.
     private static let timeout: UInt64 = 10_000_000_000
 
