@@ -5,7 +5,8 @@
 #   make test            every test
 #   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
 #   make bench           ns per operation, C core and locks, fences, jobs, beside limit loops in the same run
-#   make fuzz            fuzz targets over page tables and the VA space (SECONDS=60 each)
+#   make fuzz            fuzz targets over page tables, the VA space and pushes (SECONDS=60 each)
+#   make fuzz-ioctl      streams of ioctls on the device, with AddressSanitizer (SECONDS=60, SEED=…)
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
 #   make install-nouveau the simulated device for C programs: <gpuvm/nouveau.h>, libgpuvm-nouveau, gpuvm-nouveau.pc
 #   make clean           removes what was built
@@ -45,6 +46,14 @@ setup:
 # Runs each fuzz target for SECONDS; needs a clang with libFuzzer (Swift's toolchains have one).
 fuzz:
 	$(MAKE) -s -j2 -f Tests/Fuzz/Makefile
+
+# What is wrong is said with the seed of its stream: `make fuzz-ioctl SEED=…` begins with that one.
+fuzz-ioctl: setup
+	swift build --product FuzzIoctl --sanitize address --scratch-path .build/asan $(ubsan) </dev/null
+	.build/asan/debug/FuzzIoctl $(SECONDS) $(SEED)
+fuzz-ioctl: SECONDS ?= 60
+# The C parts with the sanitizer of undefined behaviour too; swiftc has none.
+ubsan := -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
 
 # Each workload; a limit loop (pointer chase, plain stores, an object's allocation) stands beside it.
 bench: build/bench/va build/bench/mmu build/bench/engine
@@ -119,5 +128,5 @@ install-nouveau: nouveau
 	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
 FORCE:
-.PHONY: all help program run test fresh setup fuzz bench clean library install nouveau install-nouveau FORCE
+.PHONY: all help program run test fresh setup fuzz fuzz-ioctl bench clean library install nouveau install-nouveau FORCE
 .DELETE_ON_ERROR:

@@ -1,7 +1,7 @@
 import CNouveauUAPI
 
 /// What a word of a struct stands for, so that a generator can choose values that mean something.
-indirect enum Field {
+enum Field {
     /// Of a buffer, of a syncobj; a descriptor; a channel's number.
     case handle, syncobj, descriptor, channel
     /// A GPU address, a length of GPU addresses, an offset into a buffer, the size of a buffer.
@@ -17,6 +17,7 @@ indirect enum Field {
 struct Shape {
     let size: Int
     var fields: [(at: Int, width: Int, is: Field)] = []
+    var isBindOp = false
 }
 
 extension Shape {
@@ -25,12 +26,12 @@ extension Shape {
     private static let point = Shape(size: 8, fields: [(0, 8, .below(20))])
     private static let sync = Shape(size: 16, fields: [(0, 4, .oneOf([0, 1])), (4, 4, .syncobj), (8, 8, .below(20))])
     private static let push = Shape(size: 16, fields: [(0, 8, .address), (8, 4, .below(2000)), (12, 4, .below(2))])
-    static let bindOp = Shape(
+    private static let bindOp = Shape(
         size: 40,
         fields: [
             (0, 4, .oneOf([0, 0, 0, 1, 1, 2, 3])), (4, 4, .oneOf([0, 0, 0, 0, 0x100, 6, 0xdb])), (8, 4, .handle),
             (16, 8, .address), (24, 8, .offset), (32, 8, .length),
-        ])
+        ], isBindOp: true)
     private static let gemInfo: [(Int, Int, Field)] = [
         (4, 4, .oneOf([2, 4, 6, 0x22, 0x24, 0, 1])), (8, 8, .size), (32, 4, .below(4)), (36, 4, .oneOf([0, 8, 0x600, 0xdb00])),
     ]
@@ -48,7 +49,7 @@ extension Shape {
     private static let bind = Shape(
         size: 40,
         fields: [
-            (4, 4, .oneOf([0, 1, 1])), (16, 8, .array(sync, countAt: 8)), (24, 8, .array(sync, countAt: 12)),
+            (4, 4, .oneOf([0, 1, 1, 1, 1])), (16, 8, .array(sync, countAt: 8)), (24, 8, .array(sync, countAt: 12)),
             (32, 8, .array(bindOp, countAt: 0)),
         ])
     private static let exec = Shape(

@@ -12,6 +12,8 @@ struct Stream {
     private let arena: Arena
     private(set) var files: [DeviceFile] = []
     private var random: SeededRandom
+    /// Channels that were made, by file; some are gone again.
+    private var channels: [ObjectIdentifier: [UInt64]] = [:]
     private(set) var counts = IoctlFuzz.Counts()
     /// An answer that is no errno.
     private(set) var wrongAnswer: String?
@@ -44,6 +46,9 @@ struct Stream {
         var space = nvu_vm_init(kernel_managed_addr: 1 << 39, kernel_managed_size: 1 << 38)
         guard let at = withUnsafeBytes(of: &space, { arena.put(Array($0), atEnd: false) }) else { return }
         _ = file.ioctl(NVU_VM_INIT, at)
+        for (word, count) in [(NVU_CHANNEL_ALLOC, 1), (NVU_GEM_NEW, 3), (NVU_SYNCOBJ_CREATE, 3)] {
+            for _ in 0..<count { call(Shape.requests.first { $0.word == word }!, file) }
+        }
     }
 
     // MARK: A step
@@ -55,7 +60,7 @@ struct Stream {
         case 1: device.closeDescriptor(Int32(3 + below(8)))
         case 2: useDescriptor()
         case 3: look()
-        default: call()
+        default: call(Shape.requests.randomElement(using: &random)!, files.randomElement(using: &random)!)
         }
         if files.isEmpty || (files.count < 4 && oneIn(60)) { try open() }
         for _ in 0..<below(3) { gate.step() }
@@ -68,17 +73,20 @@ struct Stream {
         if !oneIn(4) { files.remove(at: i) }
     }
 
-    private mutating func call() {
-        let (word, shape) = Shape.requests.randomElement(using: &random)!
-        let file = files.randomElement(using: &random)!
-        let request = oneIn(16) ? mutated(word) : word
-        let bytes = make(shape, file)
+    private mutating func call(_ kind: (word: UInt32, shape: Shape), _ file: DeviceFile) {
+        let request = oneIn(24) ? mutated(kind.word) : kind.word
+        let bytes = make(kind.shape, file)
         let at = place(bytes)
         if oneIn(24) { host.fail(at: Int(below(12))) }
         let result = file.ioctl(request, at)
         host.fail(at: nil)
         note(request, result)
-        if result == 0, request == NVU_GEM_NEW, let at { fill(file, handle: at.load(as: UInt32.self)) }
+        guard result == 0, let at else { return }
+        switch request {
+        case NVU_GEM_NEW: fill(file, handle: at.load(as: UInt32.self))
+        case NVU_CHANNEL_ALLOC: channels[ObjectIdentifier(file), default: []].append(UInt64(at.load(fromByteOffset: 8, as: UInt32.self)))
+        default: break
+        }
     }
 
     private mutating func useDescriptor() {
@@ -103,7 +111,7 @@ struct Stream {
     // MARK: Structs
 
     private mutating func place(_ bytes: [UInt8]) -> UnsafeMutableRawPointer? {
-        guard !oneIn(24) else { return UnsafeMutableRawPointer(bitPattern: UInt(arena.wild(&random))) }
+        guard !oneIn(48) else { return UnsafeMutableRawPointer(bitPattern: UInt(arena.wild(&random))) }
         return arena.put(bytes, atEnd: oneIn(8))
     }
 
@@ -123,19 +131,30 @@ struct Stream {
         for field in shape.fields {
             var value = value(of: field.is, file)
             if case .array(let element, let countAt) = field.is {
-                let count = below(5)
+                let count: UInt64 = [0, 0, 1, 1, 1, 2, 4].randomElement(using: &random)!
                 let elements = (0..<count).flatMap { _ in make(element, file) }
                 value = place(elements).map { UInt64(UInt(bitPattern: $0)) } ?? 0
                 store(count, 4, at: countAt, in: &bytes)
             }
             store(value, field.width, at: field.at, in: &bytes)
         }
-        if shape.size == Shape.bindOp.size, oneIn(8), let region = someRegion(of: file) {
-            store(region.addr, 8, at: 16, in: &bytes)
-            store(region.range, 8, at: 32, in: &bytes)
-        }
-        if oneIn(12) { mutate(&bytes) }
+        if shape.isBindOp, !oneIn(8) { makeLikely(&bytes, file) }
+        if oneIn(24) { mutate(&bytes) }
         return bytes
+    }
+
+    /// Gives an operation of VM_BIND a buffer's size, or a region's place: few would succeed without.
+    private mutating func makeLikely(_ op: inout [UInt8], _ file: DeviceFile) {
+        let isSparse = op[5] != 0 || op[0] > 1
+        if isSparse, op[0] & 1 == 1, let region = someRegion(of: file) {
+            store(region.addr, 8, at: 16, in: &op)
+            store(region.range, 8, at: 32, in: &op)
+        } else if !isSparse, op[0] == 0, let (handle, size) = someBuffer(of: file) {
+            let pages = size >> 12, offset = oneIn(2) ? 0 : below(pages)
+            store(UInt64(handle), 4, at: 8, in: &op)
+            store(offset << 12, 8, at: 24, in: &op)
+            store((1 + below(pages - offset)) << 12, 8, at: 32, in: &op)
+        }
     }
 
     private func store(_ value: UInt64, _ width: Int, at offset: Int, in bytes: inout [UInt8]) {
@@ -161,18 +180,24 @@ struct Stream {
 
     private mutating func value(of field: Field, _ file: DeviceFile) -> UInt64 {
         switch field {
-        case .handle, .syncobj: return below(10)
+        // The lowest numbers are given first.
+        case .handle, .syncobj: return oneIn(10) ? below(16) : 1 + below(4)
         case .descriptor: return 3 + below(8)
-        case .channel: return below(4)
+        case .channel: return oneIn(10) ? below(8) : channels[ObjectIdentifier(file)]?.suffix(4).randomElement(using: &random) ?? 0
         case .address: return below(Self.window >> 12) << 12 & ([~0, ~0, ~0xffff, ~0x1f_ffff].randomElement(using: &random)!)
-        case .length: return (1 + below([4, 64, 512].randomElement(using: &random)!)) << [12, 12, 16].randomElement(using: &random)!
-        case .offset: return below(4) << [12, 12, 16].randomElement(using: &random)!
-        case .size: return (1 + below(64)) << [12, 16].randomElement(using: &random)!
+        case .length: return (1 + below([4, 4, 64].randomElement(using: &random)!)) << [12, 12, 16].randomElement(using: &random)!
+        case .offset: return oneIn(2) ? 0 : below(4) << [12, 12, 16].randomElement(using: &random)!
+        case .size: return (1 + below(64)) << [12, 16, 16].randomElement(using: &random)!
         case .moment: return oneIn(3) ? 0 : gate.now + below(1 << 32)
         case .below(let n): return below(n)
         case .oneOf(let values): return values.randomElement(using: &random)!
         case .array: return 0
         }
+    }
+
+    private mutating func someBuffer(of file: DeviceFile) -> (handle: UInt32, size: UInt64)? {
+        let known = (1..<UInt32(16)).compactMap { handle in file.object(handle: handle).map { (handle, $0.size) } }
+        return known.randomElement(using: &random)
     }
 
     private mutating func someRegion(of file: DeviceFile) -> SparseRegion? {
