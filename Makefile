@@ -9,6 +9,7 @@
 #   make fuzz-ioctl      streams of ioctls on the device, with AddressSanitizer (SECONDS=60, SEED=…)
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
 #   make install-nouveau the simulated device for C programs: <gpuvm/nouveau.h>, libgpuvm-nouveau, gpuvm-nouveau.pc
+#   make shim            build/libgpuvm-drm-shim.so, for `gpuvm run`: programs see the simulated GPU
 #   make clean           removes what was built
 #
 # The first three install what is missing, with apt, as root or by sudo. CC and CFLAGS are for the C library.
@@ -115,7 +116,7 @@ install: library
 nouveau := libgpuvm-nouveau.so.$(firstword $(subst ., ,$(version)))
 nouveau: setup
 	swift build -c release --product NouveauC </dev/null
-	tools/link-nouveau build/lib/$(nouveau)
+	tools/link-library NouveauC CSources/libgpuvm-nouveau.map build/lib/$(nouveau)
 
 install-nouveau: nouveau
 	install -d $(to)/include/gpuvm $(to)/lib/pkgconfig
@@ -127,6 +128,12 @@ install-nouveau: nouveau
 		>$(to)/lib/pkgconfig/gpuvm-nouveau.pc
 	[ -n '$(DESTDIR)' ] || [ "$$(id -u)" != 0 ] || ldconfig
 
+# ---- libgpuvm-drm-shim.so: preloaded, it shows a program the simulated GPU -------------------------------------
+
+shim: setup
+	swift build -c release --product DRMShim </dev/null
+	tools/link-library DRMShim CSources/libgpuvm-drm-shim.map build/libgpuvm-drm-shim.so
+
 FORCE:
-.PHONY: all help program run test fresh setup fuzz fuzz-ioctl bench clean library install nouveau install-nouveau FORCE
+.PHONY: all help program run test fresh setup fuzz fuzz-ioctl bench clean library install nouveau install-nouveau shim FORCE
 .DELETE_ON_ERROR:

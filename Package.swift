@@ -4,8 +4,8 @@
 import PackageDescription
 
 /// A C target under CSources/. C17, strict; headers in include/<prefix>/.
-func c(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, path: "CSources/\(name)")
+func c(_ name: String, _ dependencies: [Target.Dependency] = [], defines: [String] = []) -> Target {
+    .target(name: name, dependencies: dependencies, path: "CSources/\(name)", cSettings: defines.map { .define($0) })
 }
 
 /// A Swift target under Sources/.
@@ -34,6 +34,7 @@ let package = Package(
         .library(name: "NouveauDevice", targets: ["NouveauDevice"]),
         .library(name: "CNouveauUAPI", targets: ["CNouveauUAPI"]),
         .library(name: "NouveauC", type: .static, targets: ["NouveauC"]),
+        .library(name: "DRMShim", type: .static, targets: ["DRMShim"]),
         .library(name: "DRMLock", targets: ["DRMLock"]),
         .library(name: "DRMSync", targets: ["DRMSync"]),
         .library(name: "DRMScheduler", targets: ["DRMScheduler"]),
@@ -79,7 +80,11 @@ let package = Package(
                 "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CGPUVMBase", "CNVMMU", "CNVEngine", "NVMMU",
                 "GPUVM", "NouveauUAPI", "CMemfd",
             ]),
-        swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC"]),
+        swift("CObjects", ["KernelErrno"]),
+        swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC", "CObjects"]),
+        // Stands in front of libc's functions wherever it is linked: only `make shim` does.
+        c("CDRMShim", defines: ["_GNU_SOURCE"]),
+        swift("DRMShim", ["KernelErrno", "DRMLock", "DRMSync", "NouveauDevice", "CDRMShim", "CObjects", "CMemfd"]),
         swift("JSONLines", ["CZlib"]),
         swift("GPUVMTrace", ["KernelErrno", "GPUVM", "NVMMU", "NouveauUAPI", "CNouveauUAPI", "NouveauDevice", "JSONLines"]),
         swift("GPUVMConform", ["KernelErrno", "DRMLock", "DRMSync", "DRMExec", "GPUVM", "NVMMU", "JSONLines"]),

@@ -1,10 +1,11 @@
 /*
- * memfd_create(), and lseek()'s SEEK_DATA and SEEK_HOLE, for Swift, whose Glibc module leaves out what needs _GNU_SOURCE.
+ * memfd_create(), eventfd(), and lseek()'s SEEK_DATA and SEEK_HOLE, for Swift, whose Glibc module leaves them out.
  */
 #ifndef CMEMFD_SHIM_H
 #define CMEMFD_SHIM_H
 
 #include <linux/memfd.h>
+#include <sys/eventfd.h>
 
 int memfd_create(const char *name, unsigned flags);
 

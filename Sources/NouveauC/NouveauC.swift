@@ -1,5 +1,6 @@
 // The device for C programs: <gpuvm/nouveau.h> has the contract of each function.
 internal import CNouveauC
+internal import CObjects
 internal import DRMLock
 internal import KernelErrno
 internal import NouveauDevice
@@ -119,25 +120,12 @@ public func fault(_ device: OpaquePointer, _ i: Int, _ text: UnsafeMutablePointe
     return Int32(clamping: line.count)
 }
 
-// MARK: - Objects as C sees them
-
-private func handle(_ object: some AnyObject) -> OpaquePointer {
-    OpaquePointer(Unmanaged.passRetained(object).toOpaque())
-}
+private func handle(_ object: some AnyObject) -> OpaquePointer { OpaquePointer(retain(object)) }
 
 private func object<T: AnyObject>(_ handle: OpaquePointer, _ type: T.Type) -> T {
-    Unmanaged<T>.fromOpaque(UnsafeRawPointer(handle)).takeUnretainedValue()
+    CObjects.object(UnsafeRawPointer(handle), type)
 }
 
 private func release<T: AnyObject>(_ handle: OpaquePointer, _ type: T.Type) {
-    Unmanaged<T>.fromOpaque(UnsafeRawPointer(handle)).release()
-}
-
-private func result(_ body: () throws(KernelErrno) -> Void) -> Int32 {
-    do throws(KernelErrno) {
-        try body()
-        return 0
-    } catch {
-        return -error.rawValue
-    }
+    CObjects.release(UnsafeRawPointer(handle), type)
 }

@@ -104,3 +104,14 @@ extension DeviceFile {
         return object
     }
 }
+
+extension BufferObject {
+    /// Maps it by a descriptor that it was exported as; `offset` is within it.
+    /// - Throws: `EINVAL`: an offset other than 0, a length of 0 or beyond the end, a private writable mapping.
+    package func mmap(
+        offset: UInt64, length: UInt64, writable: Bool, shared: Bool
+    ) throws(KernelErrno) -> BufferMapping {
+        guard offset == 0, length > 0, length <= size, shared || !writable else { throw .EINVAL }
+        return BufferMapping(self, length: Int(length))
+    }
+}

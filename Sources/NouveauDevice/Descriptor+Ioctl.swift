@@ -25,7 +25,7 @@ extension Device {
     public func isReadable(descriptor fd: Int32) -> Bool? {
         switch descriptors[fd] {
         case .syncFile(let file): file.fence.isSignaled
-        case .eventfd(let counter): counter.value > 0
+        case .eventfd(let event): event.isReadable
         default: nil
         }
     }
@@ -55,7 +55,7 @@ extension Device {
     private func insert(
         _ file: SyncFile, _ tell: (Int32) throws(KernelErrno) -> Void
     ) throws(KernelErrno) {
-        let fd = descriptors.insert(.syncFile(file))
+        let fd = try descriptors.insert(.syncFile(file))
         do throws(KernelErrno) { try tell(fd) } catch {
             descriptors.remove(fd)
             throw error

@@ -9,8 +9,12 @@ public struct DeviceOptions: Sendable {
     public var vram: UInt64 = 3 << 30
     /// System memory the GPU may see: a multiple of 4 KiB, at most 512 GiB.
     public var gart: UInt64 = 8 << 30
+    /// Told of each fault, on a thread of the device's.
+    public var onFault: (@Sendable (FaultReport) -> Void)?
     /// Where its memory comes from.
     package var host = HostMemory()
+    /// Where exported objects get their descriptors; `nil`: numbers of its own.
+    package var descriptors: (any DescriptorTable)?
 
     public init() {}
 }
@@ -67,7 +71,7 @@ public final class Device: @unchecked Sendable {
     var recorder: TraceWriter?
     /// `nil`: nobody keeps one. To be set before files are opened.
     package var jobLog: JobLog?
-    let descriptors = DescriptorTable()
+    package let descriptors: any DescriptorTable
     let channelNumbers = ChannelNumbers()
     /// Hands out and frees the jobs of channels, and has their engines work.
     let channelQueue: WorkQueue
@@ -102,6 +106,7 @@ public final class Device: @unchecked Sendable {
         channelQueue = WorkQueue("channels", gate: gate, mayPark: true, onlyForLocks: true)
         semaphores = SemaphoreWaits(gate: gate)
         self.options = options
+        descriptors = options.descriptors ?? DescriptorNumbers()
         self.memory = memory
         evictor = Evictor(memory, gate: gate)
         self.pageSizes = pageSizes
@@ -136,7 +141,10 @@ public final class Device: @unchecked Sendable {
     /// Accesses that page tables did not allow, and what else stopped channels, oldest first.
     public var faults: [FaultReport] { spin.withLock { reportedFaults } }
 
-    func report(_ fault: FaultReport) { spin.withLock { reportedFaults.append(fault) } }
+    func report(_ fault: FaultReport) {
+        spin.withLock { reportedFaults.append(fault) }
+        options.onFault?(fault)
+    }
 
     /// Runs what is queued, on a stepped gate; with threads it runs by itself.
     public func runUntilIdle() { (gate as? SteppedGate)?.runUntilIdle() }

@@ -4,6 +4,8 @@ public import NVMMU
 
 /// What stopped a channel: an access that its page tables do not allow, or a push that engines cannot carry out.
 public struct FaultReport: Sendable, CustomStringConvertible {
+    /// The open file: the name it was opened with.
+    public let client: String
     public let channel: Int32
     /// "MMU", "PBENTRY" and the like.
     public let error: String
@@ -43,11 +45,30 @@ public struct FaultReport: Sendable, CustomStringConvertible {
     }
 }
 
+extension FaultReport {
+    /// All of it, in lines: whose it was, what it was, how far the walk came, and what is mapped next to it.
+    public var details: String {
+        guard let access else { return "\(client): \(self)" }
+        var lines = ["\(client): \(self)"]
+        for step in access.walk.steps {
+            lines.append("  \(step.level.name) entry \(step.index): \(hex(step.words.low))")
+        }
+        lines.append("  below: \(access.below.map(\.description) ?? "nothing mapped")")
+        lines.append("  above: \(access.above.map(\.description) ?? "nothing mapped")")
+        return lines.joined(separator: "\n")
+    }
+}
+
+extension FaultReport.Neighbour: CustomStringConvertible {
+    public var description: String { "[\(hex(addr)), \(hex(addr + range))), by bind \(bind) of the space" }
+}
+
 /// "0x…"
 func hex(_ number: some BinaryInteger) -> String { "0x" + String(number, radix: 16) }
 
 extension FaultReport {
     init(_ fault: nvengine_fault, channel: Int32, space uvmm: UVMM) {
+        client = uvmm.name
         self.channel = channel
         error = nvengine_error_name(fault.error).map { String(cString: $0) } ?? ""
         engine = fault.class_id

@@ -10,12 +10,16 @@ extension DeviceFile {
 }
 
 extension Device {
+    /// As GETPARAM says; 0 on a system on chip.
+    package var pciVendor: UInt64 { isSoC ? 0 : 0x10de }
+    /// No board in particular: the chip's id stands where boards have theirs.
+    package var pciDevice: UInt64 { isSoC ? 0 : 0x2000 | UInt64(chip.chipset) }
+
     func parameter(_ name: GetParam.Name) -> UInt64 {
         switch name {
         case .chipsetID: UInt64(chip.chipset)
-        case .pciVendor: isSoC ? 0 : 0x10de
-        // No board in particular: the chip's id stands where boards have theirs.
-        case .pciDevice: isSoC ? 0 : 0x2000 | UInt64(chip.chipset)
+        case .pciVendor: pciVendor
+        case .pciDevice: pciDevice
         case .busType: isSoC ? 3 : 2
         case .fbSize: memory.availableVRAM
         case .agpSize: memory.availableGART

@@ -36,7 +36,7 @@ extension DeviceFile {
 }
 
 extension Device {
-    var isSoC: Bool { memory.vram.size == 0 }
+    package var isSoC: Bool { memory.vram.size == 0 }
 
     var info: DeviceInfo {
         DeviceInfo(

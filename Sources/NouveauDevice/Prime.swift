@@ -1,27 +1,50 @@
-internal import DRMSync
+package import DRMSync
 public import KernelErrno
 internal import NouveauUAPI
 internal import Synchronization
 
-/// What a descriptor number of the device's own stands for.
-enum Descriptor {
+/// What a descriptor stands for.
+package enum Descriptor: Sendable {
     case dmaBuf(BufferObject)
     case syncobj(Syncobj)
     case syncFile(SyncFile)
-    case eventfd(EventCounter)
+    case eventfd(any EventDescriptor)
+    /// Something that is not the device's.
+    case foreign
 }
 
-/// What an eventfd holds: 64 bits that count up.
-package final class EventCounter: Sendable {
+/// An eventfd: a number that counts up.
+package protocol EventDescriptor: Sendable {
+    var isReadable: Bool { get }
+    func add(_ n: UInt64)
+}
+
+/// One of the device's own.
+package final class EventCounter: EventDescriptor {
     private let count = Atomic<UInt64>(0)
 
     package var value: UInt64 { count.load(ordering: .acquiring) }
 
-    func add(_ n: UInt64) { count.wrappingAdd(n, ordering: .acquiringAndReleasing) }
+    package var isReadable: Bool { value > 0 }
+
+    package func add(_ n: UInt64) { count.wrappingAdd(n, ordering: .acquiringAndReleasing) }
 }
 
-/// Descriptor numbers of exported objects.
-final class DescriptorTable: Sendable {
+/// Descriptors of exported objects. Any thread may call.
+package protocol DescriptorTable: AnyObject, Sendable {
+    /// `nil`: there is no such descriptor.
+    subscript(fd: Int32) -> Descriptor? { get }
+    /// Whether there may be one more; `insert` may find out only later.
+    /// - Throws: `EMFILE`.
+    func checkRoom() throws(KernelErrno)
+    /// - Throws: `EMFILE`, `ENOMEM`.
+    func insert(_ descriptor: Descriptor) throws(KernelErrno) -> Int32
+    /// Closes a descriptor; others are ignored.
+    func remove(_ fd: Int32)
+}
+
+/// Numbers of the device's own, for clients without a process.
+final class DescriptorNumbers: DescriptorTable {
     private let table = HandleTable<Descriptor>()
     private let count = Atomic<Int>(0)
 
@@ -34,7 +57,6 @@ final class DescriptorTable: Sendable {
         fd >= Self.first ? table[UInt32(fd - Self.first + 1)] : nil
     }
 
-    /// - Throws: `EMFILE`.
     func checkRoom() throws(KernelErrno) {
         guard count.load(ordering: .relaxed) < Self.limit else { throw .EMFILE }
     }
@@ -55,7 +77,7 @@ extension Device {
     package func makeEventfd() throws(KernelErrno) -> (fd: Int32, counter: EventCounter) {
         try descriptors.checkRoom()
         let counter = EventCounter()
-        return (descriptors.insert(.eventfd(counter)), counter)
+        return (try descriptors.insert(.eventfd(counter)), counter)
     }
 
     /// What seeking to the end of a descriptor gives: the bytes of an exported buffer.
@@ -81,8 +103,8 @@ extension DeviceFile {
         defer { primeMutex.unlock() }
         guard let object = objects[call.handle] else { throw .ENOENT }
         guard !object.isPrivate else { throw .EPERM }
+        call.store(fd: try device.descriptors.insert(.dmaBuf(object)), in: a)
         primeHandles[object.id] = primeHandles[object.id] ?? call.handle
-        call.store(fd: device.descriptors.insert(.dmaBuf(object)), in: a)
     }
 
     func primeFDToHandle(_ a: Argument) throws(KernelErrno) {

@@ -19,11 +19,11 @@ extension DeviceFile {
             try device.descriptors.checkRoom()
             guard let syncobj = syncobjs[call.handle] else { throw .ENOENT }
             let fence = try syncobj.find(call.point)
-            call.store(fd: device.descriptors.insert(.syncFile(SyncFile(fence: fence))), in: a)
+            call.store(fd: try device.descriptors.insert(.syncFile(SyncFile(fence: fence))), in: a)
         } else {
             guard let syncobj = syncobjs[call.handle] else { throw .EINVAL }
             try device.descriptors.checkRoom()
-            call.store(fd: device.descriptors.insert(.syncobj(syncobj)), in: a)
+            call.store(fd: try device.descriptors.insert(.syncobj(syncobj)), in: a)
         }
     }
 
@@ -74,14 +74,12 @@ extension DeviceFile {
         }
     }
 
-    /// Descriptors of the client's own process are not known here: only the device's own eventfds are
-    /// (``Device/makeEventfd()``).
     func syncobjEventfd(_ a: Argument) throws(KernelErrno) {
         let call = try SyncobjEventfd(a)
         guard let syncobj = syncobjs[call.handle] else { throw .ENOENT }
         guard let descriptor = device.descriptors[call.fd] else { throw .EBADF }
-        guard case .eventfd(let counter) = descriptor else { throw .EINVAL }
-        syncobj.whenReady(call.point, isAvailable: call.waitsAvailable) { counter.add(1) }
+        guard case .eventfd(let event) = descriptor else { throw .EINVAL }
+        syncobj.whenReady(call.point, isAvailable: call.waitsAvailable) { event.add(1) }
     }
 
     /// WAIT and TIMELINE_WAIT. Timeouts are moments of the gate's clock; 0 only looks. Any other first lets the

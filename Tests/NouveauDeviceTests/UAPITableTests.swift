@@ -168,7 +168,7 @@ import Testing
         let client = try client()
         let signaled = client.syncobj()
         client.file.syncobjs[signaled]!.signal()
-        for _ in 0..<DescriptorTable.limit { _ = try client.device.makeEventfd() }
+        for _ in 0..<DescriptorNumbers.limit { _ = try client.device.makeEventfd() }
         func prime(_ handle: UInt32, flags: UInt32 = 0) -> Int32 {
             client.call(NVU_PRIME_HANDLE_TO_FD, nvu_prime_handle(handle: handle, flags: flags, fd: -1))
         }

@@ -1,0 +1,139 @@
+/*
+ * opendir() and its kin. A stream of ours is known by its address, which libc does not give to another as long as it is
+ * open; the list of them has a lock of its own.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "interpose.h"
+
+struct stream {
+    struct stream *next;
+    const struct node *folder;
+    int fd;
+    size_t position;
+    struct dirent64 entry;
+};
+
+static struct stream *streams;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct stream *find(DIR *dir)
+{
+    pthread_mutex_lock(&lock);
+    struct stream *stream = streams;
+    while (stream && (DIR *)stream != dir)
+        stream = stream->next;
+    pthread_mutex_unlock(&lock);
+    return stream;
+}
+
+static DIR *make(const struct node *folder, int fd)
+{
+    struct stream *stream = calloc(1, sizeof(*stream));
+    if (!stream)
+        return NULL;
+    stream->folder = folder;
+    stream->fd = fd;
+    pthread_mutex_lock(&lock);
+    stream->next = streams;
+    streams = stream;
+    pthread_mutex_unlock(&lock);
+    return (DIR *)stream;
+}
+
+INTERPOSE DIR *fdopendir(int fd)
+{
+    struct drmshim_file *file = files_get(fd);
+    const struct node *node = file ? file->node : NULL;
+    files_put(file);
+    if (!file)
+        return libc()->fdopendir(fd);
+    if (node && S_ISDIR(node->mode))
+        return make(node, fd);
+    errno = ENOTDIR;
+    return NULL;
+}
+
+INTERPOSE DIR *opendir(const char *path)
+{
+    const struct node *node;
+    enum whose whose = paths_find(NULL, path, true, &node);
+    if (whose == LIBCS)
+        return libc()->opendir(path);
+    int fd = whose == OURS ? open_node(node, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : returned(-ENOENT);
+    if (fd < 0)
+        return NULL;
+    DIR *dir = make(node, fd);
+    if (!dir)
+        close(fd);
+    return dir;
+}
+
+static unsigned char type_of(const struct node *node)
+{
+    return (unsigned char)(node->mode >> 12);
+}
+
+static struct dirent64 *next(struct stream *stream)
+{
+    size_t i = stream->position;
+    const struct node *child = i < 2 ? stream->folder : paths_child(stream->folder, i - 2);
+    if (!child)
+        return NULL;
+    struct stat64 stat;
+    paths_stat(child, &stat);
+    stream->entry.d_ino = stat.st_ino;
+    stream->entry.d_off = (off64_t)++stream->position;
+    stream->entry.d_reclen = sizeof(stream->entry);
+    stream->entry.d_type = type_of(child);
+    strcpy(stream->entry.d_name, i == 0 ? "." : i == 1 ? ".." : paths_name(child));
+    return &stream->entry;
+}
+
+INTERPOSE struct dirent64 *readdir64(DIR *dir)
+{
+    struct stream *stream = find(dir);
+    return stream ? next(stream) : libc()->readdir64(dir);
+}
+
+_Static_assert(sizeof(struct dirent) == sizeof(struct dirent64), "both kinds of dirent are one on 64-bit hosts");
+
+INTERPOSE struct dirent *readdir(DIR *dir)
+{
+    return (struct dirent *)readdir64(dir);
+}
+
+INTERPOSE void rewinddir(DIR *dir)
+{
+    struct stream *stream = find(dir);
+    if (stream)
+        stream->position = 0;
+    else
+        libc()->rewinddir(dir);
+}
+
+INTERPOSE int dirfd(DIR *dir)
+{
+    struct stream *stream = find(dir);
+    return stream ? stream->fd : libc()->dirfd(dir);
+}
+
+INTERPOSE int closedir(DIR *dir)
+{
+    struct stream *stream = find(dir);
+    if (!stream)
+        return libc()->closedir(dir);
+    pthread_mutex_lock(&lock);
+    struct stream **link = &streams;
+    while (*link != stream)
+        link = &(*link)->next;
+    *link = stream->next;
+    pthread_mutex_unlock(&lock);
+    int result = close(stream->fd);
+    free(stream);
+    return result;
+}

@@ -1,0 +1,54 @@
+/*
+ * libc's own functions, those that this library stands in front of. Callable at any time, also before constructors ran.
+ */
+#ifndef DRMSHIM_LIBC_H
+#define DRMSHIM_LIBC_H
+
+#include <dirent.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define LIBC_FUNCTIONS(X)                                                                                              \
+    X(int, open64, (const char *, int, ...))                                                                           \
+    X(int, openat64, (int, const char *, int, ...))                                                                    \
+    X(FILE *, fopen64, (const char *, const char *))                                                                   \
+    X(int, close, (int))                                                                                               \
+    X(int, close_range, (unsigned, unsigned, int))                                                                     \
+    X(void, closefrom, (int))                                                                                          \
+    X(int, dup, (int))                                                                                                 \
+    X(int, dup2, (int, int))                                                                                           \
+    X(int, dup3, (int, int, int))                                                                                      \
+    X(int, fcntl64, (int, int, ...))                                                                                   \
+    X(int, ioctl, (int, unsigned long, ...))                                                                           \
+    X(void *, mmap64, (void *, size_t, int, int, int, off64_t))                                                        \
+    X(int, munmap, (void *, size_t))                                                                                   \
+    X(int, stat64, (const char *, struct stat64 *))                                                                    \
+    X(int, lstat64, (const char *, struct stat64 *))                                                                   \
+    X(int, fstat64, (int, struct stat64 *))                                                                            \
+    X(int, fstatat64, (int, const char *, struct stat64 *, int))                                                       \
+    X(int, statx, (int, const char *, int, unsigned, struct statx *))                                                  \
+    X(int, access, (const char *, int))                                                                                \
+    X(int, faccessat, (int, const char *, int, int))                                                                   \
+    X(ssize_t, readlink, (const char *, char *, size_t))                                                               \
+    X(ssize_t, readlinkat, (int, const char *, char *, size_t))                                                        \
+    X(char *, realpath, (const char *, char *))                                                                        \
+    X(char *, canonicalize_file_name, (const char *))                                                                  \
+    X(DIR *, opendir, (const char *))                                                                                  \
+    X(DIR *, fdopendir, (int))                                                                                         \
+    X(struct dirent64 *, readdir64, (DIR *))                                                                           \
+    X(int, closedir, (DIR *))                                                                                          \
+    X(void, rewinddir, (DIR *))                                                                                        \
+    X(int, dirfd, (DIR *))
+
+struct libc {
+    _Atomic(bool) is_loaded;
+#define X(result, name, parameters) result(*name) parameters;
+    LIBC_FUNCTIONS(X)
+#undef X
+};
+
+/* The table, filled. */
+const struct libc *libc(void);
+
+#endif
