@@ -13,6 +13,7 @@ package final class DeviceMemory: @unchecked Sendable {
     let store: BackingStore
     private let vramFrames, gartFrames: FrameTable
     private let host: HostMemory
+    private let hasVRAM: Bool
 
     private let lock = SpinLock()
     private var vramExtents, gartExtents: ExtentAllocator
@@ -57,6 +58,7 @@ package final class DeviceMemory: @unchecked Sendable {
         self.gartFrames = gartFrames
         self.store = store
         self.host = host
+        self.hasVRAM = hasVRAM
         vramExtents = ExtentAllocator(base: 0, size: vramSize)
         gartExtents = ExtentAllocator(base: Self.gartBase, size: gart)
     }
@@ -141,15 +143,20 @@ extension DeviceMemory {
         }
     }
 
+    /// What kind of memory page tables are told it is. Systems on chip have none that is coherent.
+    func target(_ location: Placement.Location) -> Aperture {
+        location == .vram ? .vram : hasVRAM ? .host : .ncoh
+    }
+
     /// The bytes at an address of VRAM or of system memory: a pointer, and how many of `limit` lie in a row there.
-    /// Takes no lock; any thread. Page tables have no frames.
+    /// Takes no lock; any thread. Page tables have no frames. Some systems on chip call their memory VRAM in entries.
     /// - Returns: `nil`: no buffer is there.
     package func resolve(
         _ aperture: Aperture, _ address: UInt64, limit: UInt64
     ) -> (pointer: UnsafeMutableRawPointer, length: UInt64)? {
         let frames: FrameTable
         switch aperture {
-        case .vram: frames = vramFrames
+        case .vram: frames = hasVRAM ? vramFrames : gartFrames
         case .host, .ncoh: frames = gartFrames
         case .peer: return nil
         }

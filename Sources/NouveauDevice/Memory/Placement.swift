@@ -13,9 +13,6 @@ package struct Placement: Sendable {
     package var location: Location
     /// In object order.
     package var pieces: [PhysicalPiece]
-
-    /// How a page table entry names it.
-    package var target: Aperture { location == .vram ? .vram : .host }
 }
 
 /// What a buffer asks of the memory it lies in.
