@@ -80,7 +80,7 @@ let package = Package(
                 "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CGPUVMBase", "CNVMMU", "CNVEngine", "NVMMU",
                 "GPUVM", "NouveauUAPI", "CMemfd",
             ]),
-        swift("CObjects", ["KernelErrno"]),
+        swift("CObjects", []),
         swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC", "CObjects"]),
         // Stands in front of libc's functions wherever it is linked: only `make shim` does.
         c("CDRMShim", defines: ["_GNU_SOURCE"]),

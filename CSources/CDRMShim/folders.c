@@ -80,8 +80,7 @@ static unsigned char type_of(const struct node *node)
 
 static struct dirent64 *next(struct stream *stream)
 {
-    size_t i = stream->position;
-    const struct node *child = i < 2 ? stream->folder : paths_child(stream->folder, i - 2);
+    const struct node *child = paths_child(stream->folder, stream->position);
     if (!child)
         return NULL;
     struct stat64 stat;
@@ -90,7 +89,7 @@ static struct dirent64 *next(struct stream *stream)
     stream->entry.d_off = (off64_t)++stream->position;
     stream->entry.d_reclen = sizeof(stream->entry);
     stream->entry.d_type = type_of(child);
-    strcpy(stream->entry.d_name, i == 0 ? "." : i == 1 ? ".." : paths_name(child));
+    strcpy(stream->entry.d_name, paths_name(child));
     return &stream->entry;
 }
 

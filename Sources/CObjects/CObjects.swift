@@ -1,5 +1,4 @@
 // Swift objects as C holds them: pointers that own a reference.
-internal import KernelErrno
 
 package func retain(_ object: some AnyObject) -> UnsafeMutableRawPointer {
     Unmanaged.passRetained(object).toOpaque()
@@ -11,14 +10,4 @@ package func object<T: AnyObject>(_ pointer: UnsafeRawPointer, _ type: T.Type) -
 
 package func release<T: AnyObject>(_ pointer: UnsafeRawPointer, _ type: T.Type) {
     Unmanaged<T>.fromOpaque(pointer).release()
-}
-
-/// 0, or the negative errno of what `body` throws.
-package func result(_ body: () throws(KernelErrno) -> Void) -> Int32 {
-    do throws(KernelErrno) {
-        try body()
-        return 0
-    } catch {
-        return -error.rawValue
-    }
 }

@@ -27,7 +27,7 @@ public func start(_ table: UnsafeMutableRawPointer) {
         },
         identify: { device, out in out!.pointee = object(device!, Device.self).identity },
         open: { device, client, out in
-            result { () throws(KernelErrno) in
+            KernelErrno.result { () throws(KernelErrno) in
                 let file = try object(device!, Device.self).open(name: String(cString: client!))
                 out!.pointee = retain(Opened(.file(file)))
             }
@@ -41,7 +41,7 @@ public func start(_ table: UnsafeMutableRawPointer) {
             return result == -KernelErrno.ERESTARTSYS.rawValue ? -KernelErrno.EINTR.rawValue : result
         },
         map: { opened, offset, length, isWritable, isShared, out in
-            result { () throws(KernelErrno) in
+            KernelErrno.result { () throws(KernelErrno) in
                 out!.pointee = try object(opened!, Opened.self).map(
                     offset, length, isWritable: isWritable, isShared: isShared)
             }

@@ -77,9 +77,11 @@ final class Eventfd: EventDescriptor {
 
     /// `nil`: it is none, or there is no room for another descriptor.
     init?(_ fd: Int32) {
-        var name = [CChar](repeating: 0, count: 32)
-        guard readlink("/proc/self/fd/\(fd)", &name, name.count - 1) > 0, String(cString: name) == "anon_inode:[eventfd]"
-        else { return nil }
+        var name = [UInt8](repeating: 0, count: 32)
+        let length = name.withUnsafeMutableBytes {
+            readlink("/proc/self/fd/\(fd)", $0.baseAddress!, $0.count)
+        }
+        guard length > 0, String(decoding: name.prefix(length), as: UTF8.self) == "anon_inode:[eventfd]" else { return nil }
         self.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)
         guard self.fd >= 0 else { return nil }
     }

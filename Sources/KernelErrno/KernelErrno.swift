@@ -52,6 +52,16 @@ extension KernelErrno: CustomStringConvertible {
 }
 
 extension KernelErrno {
+    /// For C: 0, or the negative errno of what `body` throws.
+    package static func result(_ body: () throws(KernelErrno) -> Void) -> Int32 {
+        do throws(KernelErrno) {
+            try body()
+            return 0
+        } catch {
+            return -error.rawValue
+        }
+    }
+
     /// Passes a C result on: a count, or the negative errno as an error.
     @discardableResult
     package static func check(_ result: Int32) throws(KernelErrno) -> Int {

@@ -47,7 +47,7 @@ public func destroy(_ device: OpaquePointer?) {
 public func open(
     _ device: OpaquePointer, _ name: UnsafePointer<CChar>?, _ out: UnsafeMutablePointer<OpaquePointer?>
 ) -> Int32 {
-    result { () throws(KernelErrno) in
+    KernelErrno.result { () throws(KernelErrno) in
         out.pointee = handle(try object(device, Device.self).open(name: name.map { String(cString: $0) } ?? ""))
     }
 }
@@ -69,7 +69,7 @@ public func mmap(
     _ file: OpaquePointer, _ offset: UInt64, _ length: UInt64,
     _ memory: UnsafeMutablePointer<UnsafeMutableRawPointer?>, _ out: UnsafeMutablePointer<OpaquePointer?>
 ) -> Int32 {
-    result { () throws(KernelErrno) in
+    KernelErrno.result { () throws(KernelErrno) in
         let mapping = try object(file, DeviceFile.self).mmap(offset: offset, length: length)
         memory.pointee = mapping.bytes.baseAddress
         out.pointee = handle(mapping)
