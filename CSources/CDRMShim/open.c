@@ -43,9 +43,9 @@ static int open_device(const struct node *node, int flags)
     if (fd < 0)
         return -errno;
 
-    char comm[17] = "", client[40];
+    char comm[17] = "", client[48];
     prctl(PR_GET_NAME, comm);
-    snprintf(client, sizeof(client), "%s[%d]", comm, (int)getpid());
+    snprintf(client, sizeof(client), "%s[%d]:%d", comm, (int)getpid(), fd);
     result = drmshim_ops.open(device, client, &object);
     if (result == 0) {
         result = files_add(fd, node, object, drmshim_ops.release);

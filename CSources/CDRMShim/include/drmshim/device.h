@@ -29,7 +29,7 @@ struct drmshim_ops {
     /* Makes the process's device, or says on standard error why there is none. */
     int (*create)(void **device);
     void (*identify)(void *device, struct drmshim_identity *out);
-    /* Opens its render node. `client` is "comm[pid]". */
+    /* Opens its render node. `client` is "comm[pid]:fd", so that reports tell which of a process's files it is. */
     int (*open)(void *device, const char *client, void **object);
     /* On what an open descriptor stands for. */
     int (*ioctl)(void *object, int fd, uint32_t request, void *arg);
