@@ -68,8 +68,9 @@ static void level_tiles(struct sparse *image, uint32_t level)
             }
 }
 
-/* Levels too small for tiles lie in one tail, or one a layer, which is bound as a whole and stays. */
-static void bind_tail(struct sparse *image)
+/* Levels too small for tiles lie in one tail, or one a layer, which is bound as a whole and stays. (NVK's
+   vkQueueWaitIdle does not wait for binds: only their semaphores tell.) */
+static void bind_tail(struct sparse *image, struct point *line)
 {
     VkSparseMemoryBind binds[8];
     uint32_t count = 0, layers = image->picture.info.arrayLayers;
@@ -88,11 +89,12 @@ static void bind_tail(struct sparse *image)
             .memoryOffset = count * layout_of.imageMipTailSize,
         };
     VkSparseImageOpaqueMemoryBindInfo info = { image->picture.image, count, binds };
-    bind_sparse(&gpu, (VkBindSparseInfo){ .imageOpaqueBindCount = 1, .pImageOpaqueBinds = &info }, NONE, NONE);
-    VK(vkQueueWaitIdle(gpu.queue));
+    struct point next = { line->semaphore, line->value + 1 };
+    bind_sparse(&gpu, (VkBindSparseInfo){ .imageOpaqueBindCount = 1, .pImageOpaqueBinds = &info }, *line, next);
+    point_wait(&gpu, *line = next);
 }
 
-static void image_make(struct sparse *image, const struct format *format, VkImageCreateInfo info)
+static void image_make(struct sparse *image, const struct format *format, VkImageCreateInfo info, struct point *line)
 {
     uint32_t count = 1;
 
@@ -103,7 +105,7 @@ static void image_make(struct sparse *image, const struct format *format, VkImag
     CHECK(count == 1, "%u sets of sparse requirements", count);
     for (uint32_t level = 0; level < info.mipLevels && level < layout_of.imageMipTailFirstLod; level++)
         level_tiles(image, level);
-    bind_tail(image);
+    bind_tail(image, line);
 
     VkCommandBuffer commands = commands_begin(&gpu);
     image_to_general(commands, image->picture.image, VK_IMAGE_ASPECT_COLOR_BIT);
@@ -332,7 +334,7 @@ static void resident(const struct format *format, VkImageType type, struct point
     if (!format_usable(&gpu, &info))
         return;
     for (uint32_t i = 0; i < IMAGES; i++)
-        image_make(&images[i], format, info);
+        image_make(&images[i], format, info, line);
     pool_make();
     pool_fill(line);
 

@@ -279,25 +279,30 @@ PFN_vkVoidFunction gpu_call(const struct gpu *gpu, const char *name)
 
 /* ---- Memory and buffers ------------------------------------------------------------------------------------------- */
 
-/* HOST prefers memory of the host alone, DEVICE memory that the host does not see. */
+/* HOST is memory that the host sees, rather not the device's own; DEVICE the device's own, rather not seen by the host.
+   Where the device has no memory of its own, both are the same. */
+static uint32_t fitness(VkMemoryPropertyFlags flags, enum place place)
+{
+    const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
+    bool seen = (flags & host) == host, own = flags & VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
+
+    if (place == HOST)
+        return seen ? 1 + !own : 0;
+    return own ? 2 + !seen : 1;
+}
+
 uint32_t memory_type(const struct gpu *gpu, uint32_t allowed, enum place place)
 {
-    VkMemoryPropertyFlags must = place == HOST ? VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT
-                                               : VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT;
-    VkMemoryPropertyFlags rather_not =
-        place == HOST ? VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT : VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT;
-    uint32_t found = UINT32_MAX;
+    uint32_t best = 0, found = 0;
 
     for (uint32_t i = 0; i < gpu->memory.memoryTypeCount; i++) {
-        VkMemoryPropertyFlags flags = gpu->memory.memoryTypes[i].propertyFlags;
-        if (!(allowed >> i & 1) || (flags & must) != must)
-            continue;
-        if (!(flags & rather_not))
-            return i;
-        if (found == UINT32_MAX)
+        uint32_t fit = allowed >> i & 1 ? fitness(gpu->memory.memoryTypes[i].propertyFlags, place) : 0;
+        if (fit > best) {
+            best = fit;
             found = i;
+        }
     }
-    CHECK(found != UINT32_MAX, "no memory type among %#x", allowed);
+    CHECK(best, "no memory type among %#x", allowed);
     return found;
 }
 
