@@ -1,6 +1,6 @@
 /*
- * Law: a device that is destroyed leaves nothing: after 200 of them the process has the descriptors, threads and
- * mappings that it had after the first few, and no more memory.
+ * Law: a device that is destroyed leaves nothing: after 200 of them the process has the descriptors that it had after the
+ * first few, and no more threads, mappings and memory than a pool of threads may have got since, which stay.
  */
 #define _DEFAULT_SOURCE
 #include "support.h"
@@ -8,7 +8,7 @@
 #include <dirent.h>
 #include <unistd.h>
 
-enum { WARM = 20, CYCLES = 200, SIZE = 1 << 20, SLACK_PAGES = 1024 };
+enum { WARM = 20, CYCLES = 200, SIZE = 1 << 20, MORE_THREADS = 4, MORE_MAPPINGS = 6 * MORE_THREADS, MORE_PAGES = 1024 };
 
 struct usage {
     uint32_t descriptors, threads, mappings;
@@ -76,8 +76,8 @@ int main(void)
     printf("cycles: %u descriptors, %u threads, %u mappings, %lu pages before; %u, %u, %u, %lu after\n", before.descriptors,
            before.threads, before.mappings, before.pages, after.descriptors, after.threads, after.mappings, after.pages);
     CHECK(after.descriptors == before.descriptors, "%u descriptors became %u", before.descriptors, after.descriptors);
-    CHECK(after.threads == before.threads, "%u threads became %u", before.threads, after.threads);
-    CHECK(after.mappings <= before.mappings + 8, "%u mappings became %u", before.mappings, after.mappings);
-    CHECK(after.pages <= before.pages + SLACK_PAGES, "%lu pages of memory became %lu", before.pages, after.pages);
+    CHECK(after.threads <= before.threads + MORE_THREADS, "%u threads became %u", before.threads, after.threads);
+    CHECK(after.mappings <= before.mappings + MORE_MAPPINGS, "%u mappings became %u", before.mappings, after.mappings);
+    CHECK(after.pages <= before.pages + MORE_PAGES, "%lu pages of memory became %lu", before.pages, after.pages);
     passed();
 }

@@ -220,12 +220,13 @@ static void timeline(void)
     semaphore_import(there, semaphore_fd(here, type), type);
     submit(&first, NULL, NONE, (struct point){ here, 5 }, VK_NULL_HANDLE);
     point_wait(&second, (struct point){ there, 5 });
+    VK(vkQueueWaitIdle(first.queue)); /* for validation, which does not see that this is over */
     submit(&second, NULL, (struct point){ there, 5 }, (struct point){ there, 9 }, VK_NULL_HANDLE);
     point_wait(&first, (struct point){ here, 9 });
+    VK(vkQueueWaitIdle(second.queue));
     point_signal(&first, (struct point){ here, 12 });
     uint64_t value = timeline_value(&second, there);
     CHECK(value == 12, "the imported timeline stands at %llu", (unsigned long long)value);
-    VK(vkQueueWaitIdle(second.queue));
     vkDestroySemaphore(first.device, here, NULL);
     vkDestroySemaphore(second.device, there, NULL);
 }
