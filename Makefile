@@ -4,6 +4,7 @@
 #   make run             replays a recorded session of the NVK driver (TRACES=…) and reports
 #   make test            every test
 #   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
+#   make nvk             NVK, Mesa's Vulkan driver, on build/libgpuvm-drm-shim.so (as root, or where NVK is installed)
 #   make bench           ns per operation, C core and locks, fences, jobs, beside limit loops in the same run
 #   make fuzz            fuzz targets over page tables, the VA space and pushes (SECONDS=60 each)
 #   make fuzz-ioctl      streams of ioctls on the device, with AddressSanitizer (SECONDS=60, SEED=…)
@@ -40,6 +41,11 @@ test: setup
 
 fresh:
 	@tools/fresh run test
+
+# The programs of Tests/Vulkan, on one chipset a generation; LONG=1: on all.
+nvk: shim
+	@tools/nvk
+.PHONY: nvk
 
 setup:
 	@tools/setup

@@ -1,6 +1,7 @@
 /*
  * Law: events are set and reset by commands and by the host, and work waits for them; timestamps are there when their
- * query says so, go up within a queue, and by as much as a wait in between took.
+ * query says so, go up within a queue, and by as much as a wait in between took. Occlusion queries around no drawing
+ * count nothing.
  */
 #define _DEFAULT_SOURCE
 #include "support.h"
@@ -87,27 +88,62 @@ static VkResult answers(VkQueryPool pool, uint32_t count, struct answer *answers
                                  VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WITH_AVAILABILITY_BIT | flags);
 }
 
-static void timestamps(void)
+static VkQueryPool pool_make(VkQueryType type)
 {
     VkQueryPoolCreateInfo info = {
         .sType = VK_STRUCTURE_TYPE_QUERY_POOL_CREATE_INFO,
-        .queryType = VK_QUERY_TYPE_TIMESTAMP,
+        .queryType = type,
         .queryCount = QUERIES,
     };
-    struct answer got[QUERIES];
-    struct buffer words = buffer_make(&gpu, 1 << 20, DEVICE);
     VkQueryPool pool;
 
     VK(vkCreateQueryPool(gpu.device, &info, NULL, &pool));
-    for (uint32_t round = 0; round < 3; round++) { /* a reset makes them unavailable again */
-        VkCommandBuffer commands = commands_begin(&gpu);
-        vkCmdResetQueryPool(commands, pool, 0, QUERIES);
-        commands_run(&gpu, commands);
-        VkResult result = answers(pool, QUERIES, got, 0);
-        CHECK(result == VK_NOT_READY, "results after a reset gave %d", result);
-        CHECK(!got[0].available && !got[QUERIES - 1].available, "a query is available after its reset");
+    return pool;
+}
 
-        commands = commands_begin(&gpu);
+/* Makes them unavailable, again. */
+static void reset(VkQueryPool pool)
+{
+    struct answer got[QUERIES];
+    VkCommandBuffer commands = commands_begin(&gpu);
+
+    vkCmdResetQueryPool(commands, pool, 0, QUERIES);
+    commands_run(&gpu, commands);
+    VkResult result = answers(pool, QUERIES, got, 0);
+    CHECK(result == VK_NOT_READY, "results after a reset gave %d", result);
+    CHECK(!got[0].available && !got[QUERIES - 1].available, "a query is available after its reset");
+}
+
+static void occlusion(void)
+{
+    struct answer got[QUERIES];
+    VkQueryPool pool = pool_make(VK_QUERY_TYPE_OCCLUSION);
+
+    for (uint32_t round = 0; round < 2; round++) {
+        reset(pool);
+        VkCommandBuffer commands = commands_begin(&gpu);
+        for (uint32_t i = 0; i < QUERIES; i++) {
+            vkCmdBeginQuery(commands, pool, i, 0);
+            vkCmdEndQuery(commands, pool, i);
+        }
+        commands_run(&gpu, commands);
+        VK(answers(pool, QUERIES, got, VK_QUERY_RESULT_WAIT_BIT));
+        for (uint32_t i = 0; i < QUERIES; i++)
+            CHECK(got[i].available && !got[i].value, "query %u: availability %llu, %llu samples", i,
+                  (unsigned long long)got[i].available, (unsigned long long)got[i].value);
+    }
+    vkDestroyQueryPool(gpu.device, pool, NULL);
+}
+
+static void timestamps(void)
+{
+    struct answer got[QUERIES];
+    struct buffer words = buffer_make(&gpu, 1 << 20, DEVICE);
+    VkQueryPool pool = pool_make(VK_QUERY_TYPE_TIMESTAMP);
+
+    for (uint32_t round = 0; round < 3; round++) {
+        reset(pool);
+        VkCommandBuffer commands = commands_begin(&gpu);
         for (uint32_t i = 0; i < QUERIES - 1; i++) {
             vkCmdWriteTimestamp(commands, i % 2 ? VK_PIPELINE_STAGE_TRANSFER_BIT : VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, pool, i);
             vkCmdFillBuffer(commands, words.handle, 0, VK_WHOLE_SIZE, i);
@@ -144,6 +180,7 @@ int main(void)
     vkDestroyEvent(gpu.device, event, NULL);
     CHECK(gpu.family.timestampValidBits, "no timestamps");
     timestamps();
+    occlusion();
     gpu_close(&gpu);
     passed();
 }
