@@ -5,7 +5,7 @@
 #   make test            every test
 #   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
 #   make nvk             NVK, Mesa's Vulkan driver, on build/libgpuvm-drm-shim.so (as root, or where NVK is installed)
-#   make bench           ns per operation, C core and locks, fences, jobs, beside limit loops in the same run
+#   make bench           ns per operation beside the kernel's code and other peers in the same run (QUICK=1: 2 minutes)
 #   make fuzz            fuzz targets over page tables, the VA space and pushes (SECONDS=60 each)
 #   make fuzz-ioctl      streams of ioctls on the device, with AddressSanitizer (SECONDS=60, SEED=…)
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
@@ -62,16 +62,11 @@ fuzz-ioctl: SECONDS ?= 60
 # The C parts with the sanitizer of undefined behaviour too; swiftc has none.
 ubsan := -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
 
-# Each workload; a limit loop (pointer chase, plain stores, an object's allocation) stands beside it.
-bench: build/bench/va build/bench/mmu build/bench/engine
-	build/bench/va
-	build/bench/mmu
-	build/bench/engine
-	swift run -c release --package-path bench --scratch-path build/bench/swift sync </dev/null
-
-build/bench/%: bench/%.c bench/harness.h library
-	@mkdir -p $(@D)
-	$(CC) -std=gnu17 -O2 $(parts:%=-ICSources/%/include) -o $@ $< build/lib/libgpuvm.a
+# Each workload beside the kernel's own code, other data structures and limit loops, as far as they are to be had.
+# QUICK=1: fewer and smaller, in two minutes. Writes build/bench.json.
+bench: setup library
+	@bench/setup
+	@$(MAKE) -s -f bench/Makefile CC='$(CC)' run
 
 clean:
 	rm -rf build .build

@@ -31,7 +31,7 @@ static inline uint64_t bench_random(uint64_t *state)
 /* 0 … n - 1 in random order. */
 static inline uint32_t *bench_shuffled(size_t n, uint64_t seed)
 {
-    uint32_t *a = malloc(n * sizeof *a);
+    uint32_t *a = (uint32_t *)malloc(n * sizeof *a);
     for (size_t i = 0; i < n; i++) {
         size_t j = bench_random(&seed) % (i + 1);
         a[i] = a[j];
@@ -63,7 +63,7 @@ static inline double bench_median(double *v, int n)
 /* Runs all rows in turns; median[i] is row i's. */
 static inline void bench_rounds(const struct bench_row *rows, size_t n, int rounds, void *context, double *median)
 {
-    double *ns = malloc(n * BENCH_ROUNDS_MOST * sizeof *ns);
+    double *ns = (double *)malloc(n * BENCH_ROUNDS_MOST * sizeof *ns);
     rounds = rounds > BENCH_ROUNDS_MOST ? BENCH_ROUNDS_MOST : rounds;
     for (int r = 0; r < rounds; r++)
         for (size_t i = 0; i < n; i++)
@@ -99,8 +99,9 @@ struct bench_chase {
 static inline struct bench_chase bench_chase_make(size_t bytes)
 {
     enum { LINE = 64 / sizeof(void *) };
-    struct bench_chase c = {.lines = bytes / 64 ? bytes / 64 : 1};
-    c.ring = bench_alloc(NULL, c.lines * 64, bytes >= 2 << 20 ? 2 << 20 : 64);
+    struct bench_chase c;
+    c.lines = bytes / 64 ? bytes / 64 : 1;
+    c.ring = (void **)bench_alloc(NULL, c.lines * 64, bytes >= 2 << 20 ? 2 << 20 : 64);
     uint32_t *order = bench_shuffled(c.lines, 7);
     for (size_t i = 0; i < c.lines; i++)
         c.ring[order[i] * LINE] = &c.ring[order[(i + 1) % c.lines] * LINE];
@@ -113,7 +114,7 @@ static inline double bench_chase_run(const struct bench_chase *c, size_t steps)
     void **p = c->ring;
     double t = bench_now();
     for (size_t i = 0; i < steps; i++)
-        p = *p;
+        p = (void **)*p;
     t = bench_now() - t;
     if (!p)
         abort();
