@@ -2,9 +2,8 @@
  * The kernel's own drm_gpuvm.c, driven as a driver does: mappings are the driver's records, linked to the pair of
  * space and object; requests are applied by the step callbacks, or from a list of ops as nouveau does.
  */
-#include <drm/drm_gpuvm.h>
-
 #include "../va.h"
+#include "kernel_driver.h"
 
 #define PEER_WRITES 1
 #define PEER_LISTS  1
@@ -22,58 +21,23 @@ typedef struct {
 
 static struct drm_device device = {.kref = {{1}}};
 
-static void must(bool ok)
-{
-    if (!ok) {
-        fprintf(stderr, "va: the kernel's call failed\n");
-        exit(1);
-    }
-}
-
-/* ---- what a driver does for each op ---- */
-
-static inline struct drm_gpuva *new_va(void)
-{
-    struct drm_gpuva *va = kzalloc_obj(*va);
-
-    must(va != NULL);
-    return va;
-}
-
 static int step_map(struct drm_gpuva_op *op, void *pair)
 {
-    struct drm_gpuvm_bo *bo = pair;
-    struct drm_gpuva *va = new_va();
-
-    drm_gpuva_map(bo->vm, va, &op->map);
-    drm_gpuva_link(va, bo);
-    return 0;
-}
-
-static int step_unmap(struct drm_gpuva_op *op, void *pair)
-{
-    struct drm_gpuva *va = op->unmap.va;
-
-    (void)pair;
-    drm_gpuva_unmap(&op->unmap);
-    drm_gpuva_unlink(va);
-    kfree(va);
+    driver_map(((struct drm_gpuvm_bo *)pair)->vm, &op->map, pair);
     return 0;
 }
 
 static int step_remap(struct drm_gpuva_op *op, void *pair)
 {
-    struct drm_gpuva_op_remap *r = &op->remap;
-    struct drm_gpuva *old = r->unmap->va, *prev = r->prev ? new_va() : NULL, *next = r->next ? new_va() : NULL;
-
     (void)pair;
-    drm_gpuva_remap(prev, next, r);
-    if (prev)
-        drm_gpuva_link(prev, old->vm_bo);
-    if (next)
-        drm_gpuva_link(next, old->vm_bo);
-    drm_gpuva_unlink(old);
-    kfree(old);
+    driver_remap(&op->remap);
+    return 0;
+}
+
+static int step_unmap(struct drm_gpuva_op *op, void *pair)
+{
+    (void)pair;
+    driver_unmap(&op->unmap);
     return 0;
 }
 
@@ -98,14 +62,14 @@ static peer_space *peer_create(void)
         drm_gem_private_object_init(&device, &s->object[i], 0);
         s->object[i].resv = s->reservation.resv;
         s->pair[i] = drm_gpuvm_bo_obtain_locked(&s->vm, &s->object[i]);
-        must(!IS_ERR(s->pair[i]));
+        driver_must(!IS_ERR(s->pair[i]));
     }
     return s;
 }
 
 static void peer_unmap(peer_space *s, uint64_t addr, uint64_t range)
 {
-    must(drm_gpuvm_sm_unmap(&s->vm, NULL, addr, range) == 0);
+    driver_must(drm_gpuvm_sm_unmap(&s->vm, NULL, addr, range) == 0);
 }
 
 static void peer_destroy(peer_space *s)
@@ -129,13 +93,13 @@ static size_t peer_memory(peer_space *s)
 
 static inline void peer_insert(peer_space *s, uint64_t addr, uint64_t range, uint32_t object, uint64_t offset)
 {
-    struct drm_gpuva *va = new_va();
+    struct drm_gpuva *va = driver_new_va();
 
     va->va.addr = addr;
     va->va.range = range;
     va->gem.obj = &s->object[object];
     va->gem.offset = offset;
-    must(drm_gpuva_insert(&s->vm, va) == 0);
+    driver_must(drm_gpuva_insert(&s->vm, va) == 0);
     drm_gpuva_link(va, s->pair[object]);
 }
 
@@ -191,7 +155,7 @@ static void peer_prepare(peer_space *s, peer_request *q, uint64_t addr, uint64_t
 static inline void peer_map(peer_space *s, const peer_request *q, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        must(drm_gpuvm_sm_map(&s->vm, q[i].pair, &q[i].map) == 0);
+        driver_must(drm_gpuvm_sm_map(&s->vm, q[i].pair, &q[i].map) == 0);
 }
 
 static inline size_t peer_list(peer_space *s, const peer_request *q)
@@ -200,7 +164,7 @@ static inline size_t peer_list(peer_space *s, const peer_request *q)
     struct drm_gpuva_op *op;
     size_t n = 0;
 
-    must(!IS_ERR(ops));
+    driver_must(!IS_ERR(ops));
     drm_gpuva_for_each_op(op, ops)
         n++;
     drm_gpuva_ops_free(&s->vm, ops);
@@ -212,7 +176,7 @@ static inline void peer_map_list(peer_space *s, const peer_request *q)
     struct drm_gpuva_ops *ops = drm_gpuvm_sm_map_ops_create(&s->vm, &q->map);
     struct drm_gpuva_op *op;
 
-    must(!IS_ERR(ops));
+    driver_must(!IS_ERR(ops));
     drm_gpuva_for_each_op(op, ops)
         (op->op == DRM_GPUVA_OP_MAP     ? step_map
          : op->op == DRM_GPUVA_OP_REMAP ? step_remap
