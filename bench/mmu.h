@@ -6,6 +6,8 @@
 
 #define MMU_TABLES (64ull << 20) /* room for tables: a window of VRAM from address 0 */
 
+enum { MMU_PIECES_FEW = 64 };
+
 struct mmu_space;
 
 struct mmu_peer {
@@ -15,7 +17,7 @@ struct mmu_peer {
     void (*close)(struct mmu_space *);
     int (*get)(struct mmu_space *, uint64_t va, uint64_t size, unsigned shift);
     int (*put)(struct mmu_space *, uint64_t va, uint64_t size, unsigned shift);
-    /* `pieces` are kept between calls that give the same array: its content then must be the same. */
+    /* More pieces than a few: calls that give the same array must mean the same pieces. */
     int (*map)(struct mmu_space *, const struct nvmmu_map *);
     int (*unmap)(struct mmu_space *, uint64_t va, uint64_t size, unsigned shift, bool sparse);
     int (*sparse)(struct mmu_space *, uint64_t va, uint64_t size, bool ref);

@@ -6,6 +6,7 @@
 
 #include <core/mm.h>
 #include <core/option.h>
+#include <mmu/priv.h>
 #include <subdev/bar.h>
 #include <subdev/fb.h>
 #include <subdev/timer.h>
@@ -163,6 +164,13 @@ void __nvkm_subdev_ctor(const struct nvkm_subdev_func *func, struct nvkm_device 
     s->device = device;
     s->type = type;
     s->inst = inst;
+}
+
+/* Hopper's MMU comes with GSP firmware, beside which the tables are written all the same. */
+int r535_mmu_new(const struct nvkm_mmu_func *func, struct nvkm_device *device, enum nvkm_subdev_type type, int inst,
+                 struct nvkm_mmu **out)
+{
+    return nvkm_mmu_new_(func, device, type, inst, out);
 }
 
 struct bench_device *bench_device_new(unsigned card_type, unsigned big_page)

@@ -132,11 +132,13 @@ static int kernel_sparse(struct mmu_space *s, uint64_t va, uint64_t size, bool r
     return nvkm_vmm_in_managed_range(s->vmm, va, size) ? nvkm_vmm_raw_sparse(s->vmm, va, size, ref) : -EINVAL;
 }
 
+/* nouveau's list of pieces, which a driver has at hand; a long one is made once for an array. */
 static struct nvkm_mm_node *nodes(struct mmu_space *s, const struct nvmmu_map *m)
 {
-    u8 type = (u8)(m->storage ? m->storage : 1);
+    /* Tesla's VRAM has an order over the banks; nothing else in nouveau comes as pieces there. */
+    u8 type = (u8)(m->target != NVMMU_VRAM ? nvmmu_kind_storage(s->format, m->kind) : m->storage ? m->storage : 1);
 
-    if (s->pieces == m->pieces && s->piece_count == m->piece_count && m->piece_count > 1)
+    if (s->pieces == m->pieces && s->piece_count == m->piece_count && m->piece_count > MMU_PIECES_FEW)
         return s->nodes;
     s->pieces = m->pieces;
     s->piece_count = m->piece_count;
