@@ -63,7 +63,7 @@ fuzz-ioctl: SECONDS ?= 60
 ubsan := -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
 
 # Each workload beside the kernel's own code, other data structures and limit loops, as far as they are to be had.
-# QUICK=1: fewer and smaller, in two minutes. Writes build/bench.json.
+# QUICK=1: fewer and smaller, in two minutes. Writes build/bench.json, and build/bench.svg: cost against N.
 bench: setup library
 	@bench/setup
 	@$(MAKE) -s -f bench/Makefile CC='$(CC)' run

@@ -2,9 +2,9 @@
  * The copy engine (Turing class) beside memcpy of the same bytes in the same rounds: linear copies of several sizes,
  * pages that lie in a row and pages that do not, images between pitch and block-linear, fills, and what a method costs.
  *
- *   cc -O2 -std=gnu17 -I CSources/{CGPUVMBase,CNVMMU,CNVEngine}/include bench/engine.c (and the sources of both)
+ *     engine      QUICK=1: few rounds
  */
-#include "harness.h"
+#include "report.h"
 
 #include <nvengine/channel.h>
 #include <nvmmu/vmm.h>
@@ -239,9 +239,10 @@ int main(void)
 {
     static double ns[ROWS][ROUNDS], least[ROWS][ROUNDS], method_ns[ROUNDS], launch_ns[ROUNDS];
     static struct state s;
+    int rounds = getenv("QUICK") ? 3 : ROUNDS;
 
     init(&s);
-    for (unsigned round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < rounds; round++) {
         for (unsigned i = 0; i < ROWS; i++) {
             ns[i][round] = measure(&s, &rows[i]);
             least[i][round] = limit(&s, &rows[i]);
@@ -251,12 +252,17 @@ int main(void)
     }
     printf("%-40s %10s %12s %10s\n", "copy engine (c5b5), median", "GB/s", "memcpy GB/s", "of memcpy");
     for (unsigned i = 0; i < ROWS; i++) {
-        double t = bench_median(ns[i], ROUNDS), l = bench_median(least[i], ROUNDS);
+        double t = bench_median(ns[i], rounds), l = bench_median(least[i], rounds);
+
+        struct bench_row_result r = {.name = rows[i].name, .ours = t * 1024 / TOTAL, .best = l * 1024 / TOTAL,
+                                     .spread = bench_spread(ns[i], rounds),
+                                     .best_name = rows[i].kind == FILL ? "memset" : "memcpy"};
 
         printf("%-40s %10.2f %12.2f %10.2f\n", rows[i].name, TOTAL / t, TOTAL / l, l / t);
+        bench_json_row("copy engine, ns a KiB", &r);
     }
-    printf("%-40s %10.2f ns\n", "a method", bench_median(method_ns, ROUNDS));
-    printf("%-40s %10.2f ns\n", "a launch of no bytes", bench_median(launch_ns, ROUNDS));
+    printf("%-40s %10.2f ns\n", "a method", bench_median(method_ns, rounds));
+    printf("%-40s %10.2f ns\n", "a launch of no bytes", bench_median(launch_ns, rounds));
     nvengine_channel_destroy(s.channel);
     nvmmu_vmm_destroy(s.vmm);
     return 0;

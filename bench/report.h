@@ -32,14 +32,28 @@ static inline void bench_print_number(const char *format, int width, double v)
     if (v > 0)
         printf(format, width, v);
     else
-        printf("%*s", width, "-");
+        printf("%*s", width + (format[0] == ' '), "-");
+}
+
+/* In JSON the peer is the kernel, or the best other where there is no kernel. */
+static inline void bench_json_row(const char *group, const struct bench_row_result *r)
+{
+    const char *file = getenv("BENCH_ROWS");
+    FILE *f = file ? fopen(file, "a") : NULL;
+    double peer = r->kernel > 0 ? r->kernel : r->best;
+
+    if (!f)
+        return;
+    fprintf(f, "{\"name\": \"%s, %s\", \"ours\": %.4f, \"peer\": %.4f, \"ratio\": %.3f, \"spread\": %.3f, ", group, r->name,
+            r->ours, peer, r->kernel > 0 ? r->ratio : peer / r->ours, r->spread);
+    fprintf(f, "\"peer_name\": \"%s\", \"target\": %.2f, \"best_other\": %.4f, \"best_other_name\": \"%s\"}\n",
+            r->kernel > 0 ? "kernel" : r->best > 0 ? r->best_name : "", r->target, r->best,
+            r->best > 0 ? r->best_name : "");
+    fclose(f);
 }
 
 static inline void bench_table_row(const char *group, const struct bench_row_result *r)
 {
-    const char *file = getenv("BENCH_ROWS");
-    FILE *f = file ? fopen(file, "a") : NULL;
-
     bool missed = r->ratio > 0 && r->ratio < r->target && !(r->best > 0 && r->ours <= r->most * r->best);
 
     printf("  %-46s %10.3f ", r->name, r->ours);
@@ -49,13 +63,7 @@ static inline void bench_table_row(const char *group, const struct bench_row_res
     printf(" %6.0f%% ", 100 * r->spread);
     bench_print_number("%*.3f", 10, r->best);
     printf(" %s%s\n", r->best > 0 ? r->best_name : "", missed ? "  < target" : "");
-    if (!f)
-        return;
-    fprintf(f, "{\"name\": \"%s, %s\", \"ours\": %.4f, \"peer\": %.4f, \"ratio\": %.3f, \"spread\": %.3f, ", group, r->name,
-            r->ours, r->kernel, r->ratio, r->spread);
-    fprintf(f, "\"target\": %.2f, \"best_other\": %.4f, \"best_other_name\": \"%s\"}\n", r->target, r->best,
-            r->best > 0 ? r->best_name : "");
-    fclose(f);
+    bench_json_row(group, r);
 }
 
 /* Half of the interquartile range of v[n], by its median; sorts v. */

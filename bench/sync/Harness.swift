@@ -34,7 +34,22 @@ func report(_ title: String, rounds: Int, _ rows: [Row]) {
         let median = sorted[rounds / 2], spread = sorted[rounds * 3 / 4] - sorted[rounds / 4]
         if i == 0 { limit = median }
         print("  \(padded(row.name, 52))\(number(median)) ± \(number(spread))   \(number(median / limit)) x limit")
+        add(Comparison(name: "\(title), \(row.name)", ours: median, limit: limit, spread: spread / 2 / median))
     }
+}
+
+struct Comparison {
+    let name: String
+    let ours, limit, spread: Double
+}
+
+/// A line of build/bench.json, as bench/report.h writes them, to the file that BENCH_ROWS names.
+private func add(_ c: Comparison) {
+    guard let path = getenv("BENCH_ROWS"), let file = fopen(path, "a") else { return }
+    fputs(
+        "{\"name\": \"\(c.name)\", \"ours\": \(c.ours), \"peer\": \(c.limit), \"ratio\": \(c.limit / c.ours), "
+            + "\"spread\": \(c.spread), \"peer_name\": \"limit\"}\n", file)
+    fclose(file)
 }
 
 private func padded(_ text: String, _ width: Int) -> String {
