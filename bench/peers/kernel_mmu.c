@@ -17,7 +17,7 @@ struct mmu_space {
     struct nvkm_memory *inst; /* Tesla: holds the root directory */
     struct nvmmu_window window;
     const struct nvmmu_piece *pieces; /* what `nodes` were made of */
-    size_t piece_count;
+    size_t piece_count, node_room;
     struct nvkm_mm_node *nodes;
 };
 
@@ -142,7 +142,10 @@ static struct nvkm_mm_node *nodes(struct mmu_space *s, const struct nvmmu_map *m
         return s->nodes;
     s->pieces = m->pieces;
     s->piece_count = m->piece_count;
-    s->nodes = realloc(s->nodes, m->piece_count * sizeof *s->nodes);
+    if (s->node_room < m->piece_count) {
+        s->node_room = m->piece_count;
+        s->nodes = realloc(s->nodes, s->node_room * sizeof *s->nodes);
+    }
     for (size_t i = 0; i < m->piece_count; i++)
         s->nodes[i] = (struct nvkm_mm_node){
             .next = i + 1 < m->piece_count ? &s->nodes[i + 1] : NULL, .type = type,
