@@ -6,6 +6,7 @@
 #   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
 #   make nvk             NVK, Mesa's Vulkan driver, on build/libgpuvm-drm-shim.so (as root, or where NVK is installed)
 #   make bench           ns per operation beside the kernel's code and other peers in the same run (QUICK=1: 2 minutes)
+#   make differ          random requests to this library and to the kernel's own code, every result compared
 #   make fuzz            fuzz targets over page tables, the VA space and pushes (SECONDS=60 each)
 #   make fuzz-ioctl      streams of ioctls on the device, with AddressSanitizer (SECONDS=60, SEED=…)
 #   make install         headers, libgpuvm and gpuvm.pc to PREFIX=/usr/local (DESTDIR=…); needs no Swift
@@ -45,7 +46,6 @@ fresh:
 # The programs of Tests/Vulkan, on one chipset a generation; LONG=1: on all.
 nvk: shim
 	@tools/nvk
-.PHONY: nvk
 
 setup:
 	@tools/setup
@@ -67,6 +67,10 @@ ubsan := -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
 bench: setup library
 	@bench/setup
 	@$(MAKE) -s -f bench/Makefile CC='$(CC)' run
+
+# The kernel's own code as an oracle: REQUESTS to the VA space, OPERATIONS on the page tables of each format.
+differ: library
+	@$(MAKE) -s -f bench/Makefile CC='$(CC)' differ
 
 clean:
 	rm -rf build .build
@@ -136,5 +140,6 @@ shim: setup
 	tools/link-library DRMShim CSources/libgpuvm-drm-shim.map build/libgpuvm-drm-shim.so
 
 FORCE:
-.PHONY: all help program run test fresh setup fuzz fuzz-ioctl bench clean library install nouveau install-nouveau shim FORCE
+.PHONY: all help program run test fresh setup nvk fuzz fuzz-ioctl bench differ clean library install nouveau
+.PHONY: install-nouveau shim FORCE
 .DELETE_ON_ERROR:
