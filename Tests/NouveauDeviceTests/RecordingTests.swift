@@ -150,7 +150,7 @@ private func replay(_ path: String) throws -> ReplayReport {
         }
         #expect(contents(path.path).prefix(2) == [0x1f, 0x8b])
         let lines = gzippedLines(path.path)
-        #expect(lines.count == 4 && lines[0].contains(#""device":"gpuvm""#) && lines[3] == #"{"op":"end","lines":2}"#)
+        #expect(lines.count == 5 && lines[0].contains(#""device":"gpuvm""#) && lines[4] == #"{"op":"end","lines":2}"#)
         #expect(lines[1] == #"{"n":0,"tid":1,"fd":3,"op":"VM_INIT","req":"0xc0106450","in":{"kernel_managed_addr":"0x8000000000","kernel_managed_size":"0x8000000000"},"ret":0}"#)
         #expect(try replay(path.path).isEqual)
     }

@@ -5,7 +5,7 @@ internal import NouveauUAPI
 
 /// What a file's buffers held when it was last asked, to tell which pages have changed.
 final class MemoryShadow {
-    private struct Known {
+    fileprivate struct Known {
         /// The object that the handle stood for.
         var object: UInt64
         /// Pages that are not zero, by their offset.
@@ -15,39 +15,47 @@ final class MemoryShadow {
     private var known: [UInt32: Known] = [:]
 
     typealias Page = (offset: Int, bytes: UnsafeRawBufferPointer)
-    private static let page = 4096
-    private static let zeros = [UInt8](repeating: 0, count: page)
 
     /// The pages that differ from what they were at the last call, by handle. Buffers begin as zeros.
     func changes(_ file: DeviceFile) -> [(handle: UInt32, pages: [Page])] {
-        let objects = file.objects.all
-        let live = Dictionary(uniqueKeysWithValues: objects.map { ($0.handle, $0.object.id) })
-        known = known.filter { live[$0.key] == $0.value.object }
-        return objects.compactMap { handle, object in
-            let pages = changes(handle, object, file.device.storeDescriptor)
-            return pages.isEmpty ? nil : (handle, pages)
+        var live: [UInt32: Known] = [:]
+        var changed: [(handle: UInt32, pages: [Page])] = []
+        for (handle, object) in file.objects.all {
+            var old = Known(object: object.id)
+            if let same = known[handle], same.object == object.id { old = same }
+            let pages = old.changes(object, file.device.storeDescriptor)
+            if !pages.isEmpty { changed.append((handle, pages)) }
+            live[handle] = old
         }
-    }
-
-    private func changes(_ handle: UInt32, _ object: BufferObject, _ store: Int32) -> [Page] {
-        var old = known[handle] ?? Known(object: object.id)
-        var changed: [Page] = []
-        for offset in Self.touched(object, store) {
-            let bytes = UnsafeRawBufferPointer(rebasing: object.bytes[offset..<offset + Self.page])
-            let isSame = (old.pages[offset] ?? Self.zeros).withUnsafeBytes {
-                memcmp($0.baseAddress!, bytes.baseAddress!, Self.page) == 0
-            }
-            guard !isSame else { continue }
-            old.pages[offset] = Array(bytes)
-            changed.append((offset, bytes))
-        }
-        known[handle] = old
+        known = live
         return changed
     }
+}
 
+extension MemoryShadow.Known {
+    /// The pages that differ from what is known of them, which is brought up to date.
+    fileprivate mutating func changes(_ object: BufferObject, _ store: Int32) -> [MemoryShadow.Page] {
+        var changed: [MemoryShadow.Page] = []
+        for offset in object.touchedPages(store) {
+            let bytes = UnsafeRawBufferPointer(rebasing: object.bytes[offset..<offset + page])
+            let isSame = (pages[offset] ?? zeros).withUnsafeBytes { known in
+                memcmp(known.baseAddress!, bytes.baseAddress!, page) == 0
+            }
+            guard !isSame else { continue }
+            pages[offset] = Array(bytes)
+            changed.append((offset, bytes))
+        }
+        return changed
+    }
+}
+
+private let page = 4096
+private let zeros = [UInt8](repeating: 0, count: page)
+
+extension BufferObject {
     /// Offsets of the pages that somebody has touched: reading others would give them memory.
-    private static func touched(_ object: BufferObject, _ store: Int32) -> [Int] {
-        let start = Int(object.mapHandle - mapHandleBase), end = start + Int(object.size)
+    fileprivate func touchedPages(_ store: Int32) -> [Int] {
+        let start = Int(mapHandle - mapHandleBase), end = start + Int(size)
         var offsets: [Int] = []
         var at = start
         while case let data = lseek(store, at, Int32(LSEEK_DATA)), data >= 0, data < end {
