@@ -81,7 +81,7 @@ extension BindJob {
         for op in ops {
             let isMap = op.kind == .map
             if isMap {
-                if op.handle != source.handle { source = try hold(op.handle) }
+                if source.object == nil || op.handle != source.handle { source = try hold(op.handle) }
                 guard op.boOffset & 4095 == 0, op.boOffset < source.size, op.range <= source.size - op.boOffset else {
                     throw .EINVAL
                 }
