@@ -109,7 +109,7 @@ private struct WalkText {
             let object = extent.object
             out.append(
                 "  \(name(extent)), byte \(hex(va - extent.addr + extent.offset)) of \(hex(object.size)) in "
-                    + (object.placement.location == .vram ? "VRAM" : "host memory"))
+                    + (object.placement.target == .vram ? "VRAM" : "host memory"))
             out.append("  mapping \(range(extent.addr, extent.end)), from \(hex(extent.offset)) of the object on")
             out += bindLines(extent)
         } else {

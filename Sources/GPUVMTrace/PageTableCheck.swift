@@ -57,8 +57,8 @@ struct PageTableCheck {
         guard let kind = format.uncompressedKind(extent.kind), extent.object.isResident else {
             return fillGap(to: extent.end)
         }
-        let target = extent.object.target
-        let pieces = extent.object.placement.pieces
+        let placement = extent.object.placement
+        let pieces = placement.pieces
         let starts = starts(of: extent.object)
         var (va, offset) = (extent.addr, extent.offset)
         var index = max(0, starts.partitioningIndex { $0 > offset } - 1)
@@ -69,8 +69,8 @@ struct PageTableCheck {
                 Expectation(
                     va: va, end: va + size,
                     state: .mapped(
-                        pa: pieces[index].addr + inside, aperture: format.entryAperture(of: target), kind: kind,
-                        vol: target != .vram)))
+                        pa: pieces[index].addr + inside, aperture: format.entryAperture(of: placement.target), kind: kind,
+                        vol: placement.target != .vram)))
             va += size
             offset += size
             index += 1

@@ -1,7 +1,7 @@
 internal import DRMSync
 public import GPUVM
 internal import KernelErrno
-package import NVMMU
+internal import NVMMU
 internal import NouveauUAPI
 
 /// A buffer object. Lives as long as a handle, a mapping, a channel or an exported descriptor refers to it.
@@ -19,8 +19,6 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
     package var placement: Placement { memory.placement }
     /// The same in short, at any time.
     package var location: Placement.Location { memory.location }
-    /// What its mappings' entries are asked to say of where it is.
-    package var target: Aperture { deviceMemory.target(location) }
     /// Its memory, at the same address for life.
     package var bytes: UnsafeMutableRawBufferPointer { memory.bytes }
 

@@ -228,11 +228,11 @@ extension UVMM {
 
     /// Where the MMU refuses (a kind it does not have), the kernel drops the error and leaves nothing mapped.
     func write(_ entries: BindJob.Entries) {
-        let (place, target, objectShift, isResident) = entries.object._withUnsafeGuaranteedRef {
-            ($0.placement, $0.target, $0.pageShift, $0.isResident)
+        let (place, objectShift, isResident) = entries.object._withUnsafeGuaranteedRef {
+            ($0.placement, $0.pageShift, $0.isResident)
         }
         guard isResident else { return }
-        var attributes = MapAttributes(target: target, objectShift: objectShift)
+        var attributes = MapAttributes(target: place.target, objectShift: objectShift)
         attributes.kind = entries.state.kind
         attributes.vol = attributes.target != .vram
         do throws(KernelErrno) {

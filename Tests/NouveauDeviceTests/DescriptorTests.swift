@@ -21,7 +21,7 @@ import Testing
     private func syncFile(_ seqno: UInt64 = 1) throws -> (fd: Int32, fence: Fence) {
         let gate = client.device.gate
         let fence = Fence(gate: gate, context: gate.allocateContexts(), seqno: seqno)
-        return (client.device.descriptors.insert(.syncFile(SyncFile(name: "file", fence: fence))), fence)
+        return (try client.device.descriptors.insert(.syncFile(SyncFile(name: "file", fence: fence))), fence)
     }
 
     private func dmaBuf() throws -> (fd: Int32, object: BufferObject) {

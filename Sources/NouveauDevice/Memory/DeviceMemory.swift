@@ -100,13 +100,13 @@ extension DeviceMemory {
 
     /// Takes room for a buffer, allowed or not. `nil`: none.
     func place(_ needs: PlacementNeeds, in location: Placement.Location) -> Placement? {
-        guard location != .system else { return Placement(location: .system, pieces: []) }
+        guard location != .system else { return Placement(location: .system, pieces: [], target: target(.system)) }
         guard host.maySpare() else { return nil }
         let pieces = lock.withLock {
             location == .vram
                 ? vramExtents.pieces(needs) : gartExtents.allocatePieces(needs.size, granule: ExtentAllocator.grain)
         }
-        return pieces.map { Placement(location: location, pieces: $0) }
+        return pieces.map { Placement(location: location, pieces: $0, target: target(location)) }
     }
 
     func release(_ place: Placement) {
@@ -143,8 +143,8 @@ extension DeviceMemory {
         }
     }
 
-    /// What kind of memory page tables are told it is. Systems on chip have none that is coherent.
-    func target(_ location: Placement.Location) -> Aperture {
+    /// Systems on chip have no memory that is coherent.
+    private func target(_ location: Placement.Location) -> Aperture {
         location == .vram ? .vram : hasVRAM ? .host : .ncoh
     }
 

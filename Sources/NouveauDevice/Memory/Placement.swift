@@ -13,6 +13,8 @@ package struct Placement: Sendable {
     package var location: Location
     /// In object order.
     package var pieces: [PhysicalPiece]
+    /// What kind of memory page tables are told it is.
+    package var target: Aperture
 }
 
 /// What a buffer asks of the memory it lies in.
