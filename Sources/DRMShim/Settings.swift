@@ -23,6 +23,7 @@ func makeDevice() -> Device? {
     do throws(DeviceError) {
         let device = try Device(chipset: chipset, options: options, gate: ThreadedGate())
         descriptors.device = device
+        device.recordAsEnvironmentAsks()
         return device
     } catch {
         return complain("\(error)")
