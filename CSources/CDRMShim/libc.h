@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define LIBC_FUNCTIONS(X)                                                                                              \
@@ -23,6 +24,8 @@
     X(int, ioctl, (int, unsigned long, ...))                                                                           \
     X(void *, mmap64, (void *, size_t, int, int, int, off64_t))                                                        \
     X(int, munmap, (void *, size_t))                                                                                   \
+    X(ssize_t, sendmsg, (int, const struct msghdr *, int))                                                             \
+    X(ssize_t, recvmsg, (int, struct msghdr *, int))                                                                   \
     X(int, stat64, (const char *, struct stat64 *))                                                                    \
     X(int, lstat64, (const char *, struct stat64 *))                                                                   \
     X(int, fstat64, (int, struct stat64 *))                                                                            \

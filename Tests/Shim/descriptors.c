@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -244,6 +245,53 @@ static void forks(void)
     close(fd);
 }
 
+static void send_descriptor(int socket, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.header = {.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+    struct iovec data = {.iov_base = "", .iov_len = 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    CHECK(sendmsg(socket, &message, 0) == 1);
+}
+
+static int receive_descriptor(int socket)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    char byte;
+    int fd;
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    CHECK(recvmsg(socket, &message, MSG_CMSG_CLOEXEC) == 1 && message.msg_controllen);
+    memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+    return fd;
+}
+
+/* A file goes through a socket and comes out as itself, though its sender closed it meanwhile; another's stays what it is. */
+static void messages(void)
+{
+    int sockets[2], fd = open_node(), null = open("/dev/null", O_RDWR);
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+    vm_init(fd);
+    send_descriptor(sockets[0], fd);
+    send_descriptor(sockets[0], null);
+    CHECK(close(fd) == 0);
+    fd = receive_descriptor(sockets[1]);
+    CHECK(has_vm(fd));
+    int other = receive_descriptor(sockets[1]);
+    FAILS(ioctl(other, NVU_VERSION, &(int){0}), ENOTTY);
+    close(other);
+    close(fd);
+    close(null);
+    close(sockets[0]);
+    close(sockets[1]);
+}
+
 static void *churn(void *argument)
 {
     (void)argument;
@@ -288,6 +336,7 @@ int main(void)
     syncs();
     waits();
     forks();
+    messages();
     threads();
     CHECK(count_descriptors() == before);
     puts("descriptors: passed");
