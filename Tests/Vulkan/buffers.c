@@ -1,7 +1,7 @@
 /*
- * Law: copies, fills and updates of buffers at random offsets and sizes give the bytes that the same operations give on
- * the host, however their submissions wait for each other: by timeline points, some submitted before what they wait
- * for is signalled, by binary semaphores and by fences.
+ * Law: copies, fills and updates of buffers at random offsets and sizes give the bytes that the same operations
+ * give on the host, however their submissions wait for each other: by timeline points, some submitted before what
+ * they wait for is signalled, by binary semaphores and by fences.
  */
 #include "support.h"
 
@@ -71,7 +71,8 @@ static VkCommandBuffer some_work(void)
 }
 
 /* Submits the work in one of three ways, all of which end in signalling `next`. */
-static void submit_somehow(VkCommandBuffer work, struct point before, struct point next, struct point *host, VkSemaphore binary)
+static void submit_somehow(VkCommandBuffer work, struct point before, struct point next, struct point *host,
+                           VkSemaphore binary)
 {
     switch (below(4)) {
     case 0: /* before what it waits for is signalled */
@@ -83,8 +84,7 @@ static void submit_somehow(VkCommandBuffer work, struct point before, struct poi
         submit(&gpu, NULL, before, (struct point){ binary, 0 }, VK_NULL_HANDLE);
         submit(&gpu, work, (struct point){ binary, 0 }, next, VK_NULL_HANDLE);
         break;
-    default:
-        submit(&gpu, work, before, next, VK_NULL_HANDLE);
+    default: submit(&gpu, work, before, next, VK_NULL_HANDLE);
     }
 }
 
@@ -115,10 +115,11 @@ int main(void)
         line = next;
 
         uint64_t value = timeline_value(&gpu, line.semaphore);
-        CHECK(value == line.value, "round %u: the timeline stands at %llu, not %llu", round, (unsigned long long)value,
-              (unsigned long long)line.value);
+        CHECK(value == line.value, "round %u: the timeline stands at %llu, not %llu", round,
+              (unsigned long long)value, (unsigned long long)line.value);
         for (uint32_t i = 0; i < SIZE; i++)
-            CHECK(result.bytes[i] == model[i], "round %u: byte %#x is %02x, not %02x", round, i, result.bytes[i], model[i]);
+            CHECK(result.bytes[i] == model[i], "round %u: byte %#x is %02x, not %02x", round, i, result.bytes[i],
+                  model[i]);
         commands_free(&gpu, work);
         commands_free(&gpu, read);
     }

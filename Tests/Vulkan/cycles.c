@@ -1,6 +1,7 @@
 /*
- * Law: a device that is destroyed leaves nothing: after 200 of them the process has the descriptors that it had after the
- * first few, and no more threads, mappings and memory than a pool of threads may have got since, which stay.
+ * Law: a device that is destroyed leaves nothing: after 200 of them the process has the descriptors that it had
+ * after the first few, and no more threads, mappings and memory than a pool of threads may have got since, which
+ * stay.
  */
 #define _DEFAULT_SOURCE
 #include "support.h"
@@ -8,7 +9,14 @@
 #include <dirent.h>
 #include <unistd.h>
 
-enum { WARM = 20, CYCLES = 200, SIZE = 1 << 20, MORE_THREADS = 4, MORE_MAPPINGS = 6 * MORE_THREADS, MORE_PAGES = 1024 };
+enum {
+    WARM = 20,
+    CYCLES = 200,
+    SIZE = 1 << 20,
+    MORE_THREADS = 4,
+    MORE_MAPPINGS = 6 * MORE_THREADS,
+    MORE_PAGES = 1024
+};
 
 struct usage {
     uint32_t descriptors, threads, mappings;
@@ -73,11 +81,13 @@ int main(void)
     for (uint32_t i = WARM; i < CYCLES; i++)
         cycle(i);
     struct usage after = usage();
-    printf("cycles: %u descriptors, %u threads, %u mappings, %lu pages before; %u, %u, %u, %lu after\n", before.descriptors,
-           before.threads, before.mappings, before.pages, after.descriptors, after.threads, after.mappings, after.pages);
+    printf("cycles: %u descriptors, %u threads, %u mappings, %lu pages before; %u, %u, %u, %lu after\n",
+           before.descriptors, before.threads, before.mappings, before.pages, after.descriptors, after.threads,
+           after.mappings, after.pages);
     CHECK(after.descriptors == before.descriptors, "%u descriptors became %u", before.descriptors, after.descriptors);
     CHECK(after.threads <= before.threads + MORE_THREADS, "%u threads became %u", before.threads, after.threads);
-    CHECK(after.mappings <= before.mappings + MORE_MAPPINGS, "%u mappings became %u", before.mappings, after.mappings);
+    CHECK(after.mappings <= before.mappings + MORE_MAPPINGS, "%u mappings became %u", before.mappings,
+          after.mappings);
     CHECK(after.pages <= before.pages + MORE_PAGES, "%lu pages of memory became %lu", before.pages, after.pages);
     passed();
 }

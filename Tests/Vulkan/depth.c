@@ -1,6 +1,6 @@
 /*
- * Law: depth and stencil of one image are copied apart and together: writing one leaves the other as it is. Formats with
- * levels and layers, through buffers and between images of one format.
+ * Law: depth and stencil of one image are copied apart and together: writing one leaves the other as it is. Formats
+ * with levels and layers, through buffers and between images of one format.
  */
 #include "picture.h"
 

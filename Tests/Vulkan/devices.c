@@ -1,5 +1,6 @@
 /*
- * Law: several devices at once, each used by several threads, do not see each other: every thread gets its own bytes.
+ * Law: several devices at once, each used by several threads, do not see each other: every thread gets its own
+ * bytes.
  */
 #include "support.h"
 

@@ -1,7 +1,7 @@
 /*
- * Law: events are set and reset by commands and by the host, and work waits for them; timestamps are there when their
- * query says so, go up within a queue, and by as much as a wait in between took. Occlusion queries around no drawing
- * count nothing.
+ * Law: events are set and reset by commands and by the host, and work waits for them; timestamps are there when
+ * their query says so, go up within a queue, and by as much as a wait in between took. Occlusion queries around no
+ * drawing count nothing.
  */
 #define _DEFAULT_SOURCE
 #include "support.h"
@@ -21,10 +21,10 @@ static VkEvent event_make(void)
     return event;
 }
 
-#define STATUS(event, wanted)                                                                                     \
-    do {                                                                                                          \
-        VkResult status_ = vkGetEventStatus(gpu.device, event);                                                   \
-        CHECK(status_ == (wanted), "the event's status is %d, not %d", status_, wanted);                          \
+#define STATUS(event, wanted)                                                                                        \
+    do {                                                                                                             \
+        VkResult status_ = vkGetEventStatus(gpu.device, event);                                                      \
+        CHECK(status_ == (wanted), "the event's status is %d, not %d", status_, wanted);                             \
     } while (0)
 
 static void by_host(VkEvent event)
@@ -58,7 +58,8 @@ static void waited_for(VkEvent event)
     memset(words.bytes, 0, 8);
     vkCmdFillBuffer(first, words.handle, 0, 4, 1);
     commands_end(first);
-    vkCmdWaitEvents(second, 1, &event, VK_PIPELINE_STAGE_HOST_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, NULL, 0, NULL, 0, NULL);
+    vkCmdWaitEvents(second, 1, &event, VK_PIPELINE_STAGE_HOST_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, NULL, 0, NULL,
+                    0, NULL);
     vkCmdFillBuffer(second, words.handle, 4, 4, 2);
     commands_end(second);
     submit(&gpu, first, NONE, NONE, before);
@@ -145,7 +146,8 @@ static void timestamps(void)
         reset(pool);
         VkCommandBuffer commands = commands_begin(&gpu);
         for (uint32_t i = 0; i < QUERIES - 1; i++) {
-            vkCmdWriteTimestamp(commands, i % 2 ? VK_PIPELINE_STAGE_TRANSFER_BIT : VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, pool, i);
+            vkCmdWriteTimestamp(commands, i % 2 ? VK_PIPELINE_STAGE_TRANSFER_BIT : VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT,
+                                pool, i);
             vkCmdFillBuffer(commands, words.handle, 0, VK_WHOLE_SIZE, i);
             barrier(commands);
         }
@@ -163,7 +165,8 @@ static void timestamps(void)
             CHECK(!i || got[i].value >= got[i - 1].value, "timestamp %u is %llu, and %llu came before", i,
                   (unsigned long long)got[i].value, (unsigned long long)got[i - 1].value);
         }
-        double passed = (double)(got[QUERIES - 1].value - got[QUERIES - 2].value) * gpu.properties.limits.timestampPeriod;
+        double passed =
+            (double)(got[QUERIES - 1].value - got[QUERIES - 2].value) * gpu.properties.limits.timestampPeriod;
         CHECK(passed >= 20e6, "20 ms took %.0f ns", passed);
     }
     vkDestroyQueryPool(gpu.device, pool, NULL);

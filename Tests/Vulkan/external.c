@@ -1,7 +1,7 @@
 /*
- * Law: memory that goes through a file descriptor is one memory: two buffers over it see each other's writes, within a
- * device and, as a dma-buf, in another one. A semaphore that goes through a descriptor is one semaphore. Descriptors may
- * be closed early and duplicated; importing takes them.
+ * Law: memory that goes through a file descriptor is one memory: two buffers over it see each other's writes,
+ * within a device and, as a dma-buf, in another one. A semaphore that goes through a descriptor is one semaphore.
+ * Descriptors may be closed early and duplicated; importing takes them.
  */
 #define _DEFAULT_SOURCE
 #include "support.h"
@@ -13,7 +13,7 @@ enum { SIZE = 1 << 18 };
 
 static struct gpu first, second;
 
-/* ---- Memory ------------------------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------------------------- */
 
 static bool supported(VkExternalMemoryHandleTypeFlagBits type)
 {
@@ -69,7 +69,10 @@ static void give_memory(const struct gpu *gpu, struct buffer *buffer, uint32_t t
 
 static struct buffer exported(const struct gpu *gpu, VkExternalMemoryHandleTypeFlagBits type)
 {
-    VkExportMemoryAllocateInfo export = { .sType = VK_STRUCTURE_TYPE_EXPORT_MEMORY_ALLOCATE_INFO, .handleTypes = type };
+    VkExportMemoryAllocateInfo export = {
+        .sType = VK_STRUCTURE_TYPE_EXPORT_MEMORY_ALLOCATE_INFO,
+        .handleTypes = type,
+    };
     struct buffer buffer = external_buffer(gpu, type);
 
     give_memory(gpu, &buffer, ~0u, &export);
@@ -98,7 +101,10 @@ static struct buffer imported(const struct gpu *gpu, int fd, VkExternalMemoryHan
         .handleType = type,
         .fd = fd,
     };
-    VkMemoryFdPropertiesKHR properties = { .sType = VK_STRUCTURE_TYPE_MEMORY_FD_PROPERTIES_KHR, .memoryTypeBits = ~0u };
+    VkMemoryFdPropertiesKHR properties = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_FD_PROPERTIES_KHR,
+        .memoryTypeBits = ~0u,
+    };
     struct buffer buffer = external_buffer(gpu, type);
 
     if (type == VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT)
@@ -108,8 +114,8 @@ static struct buffer imported(const struct gpu *gpu, int fd, VkExternalMemoryHan
 }
 
 /* What is written to one buffer on its device is read from the other on the other's. */
-static void same(const struct gpu *writer, const struct buffer *written, const struct gpu *reader, const struct buffer *read,
-                 const char *how)
+static void same(const struct gpu *writer, const struct buffer *written, const struct gpu *reader,
+                 const struct buffer *read, const char *how)
 {
     struct buffer in = buffer_make(writer, SIZE, HOST), out = buffer_make(reader, SIZE, HOST);
     VkCommandBuffer commands = commands_begin(writer);
@@ -144,11 +150,14 @@ static void memory(VkExternalMemoryHandleTypeFlagBits type, const char *name)
     buffer_free(&second, &far);
 }
 
-/* ---- Semaphores --------------------------------------------------------------------------------------------------- */
+/* ---- Semaphores ------------------------------------------------------------------------------------------------ */
 
 static VkSemaphore exportable(VkSemaphoreTypeKHR kind, VkExternalSemaphoreHandleTypeFlagBits type)
 {
-    VkExportSemaphoreCreateInfo export = { .sType = VK_STRUCTURE_TYPE_EXPORT_SEMAPHORE_CREATE_INFO, .handleTypes = type };
+    VkExportSemaphoreCreateInfo export = {
+        .sType = VK_STRUCTURE_TYPE_EXPORT_SEMAPHORE_CREATE_INFO,
+        .handleTypes = type,
+    };
     VkSemaphoreTypeCreateInfoKHR semaphore_kind = {
         .sType = VK_STRUCTURE_TYPE_SEMAPHORE_TYPE_CREATE_INFO,
         .pNext = &export,
@@ -268,7 +277,8 @@ static void sync_file(void)
         submit(&first, commands, NONE, (struct point){ here, 0 }, VK_NULL_HANDLE);
         int fd = semaphore_fd(here, type); /* -1: already done */
         struct pollfd wait = { .fd = fd, .events = POLLIN };
-        CHECK(fd < 0 || (poll(&wait, 1, 10000) == 1 && wait.revents & POLLIN), "polling the sync file gave %#x", wait.revents);
+        CHECK(fd < 0 || (poll(&wait, 1, 10000) == 1 && wait.revents & POLLIN), "polling the sync file gave %#x",
+              wait.revents);
         semaphore_import(there, fd, type);
         submit(&second, NULL, (struct point){ there, 0 }, NONE, fence);
         fence_wait(&second, fence);

@@ -1,23 +1,20 @@
 /*
- * Law: what the host copies into images (VK_EXT_host_image_copy) is what the device copies out of them, and the other
- * way round: both have one idea of where each texel lies.
+ * Law: what the host copies into images (VK_EXT_host_image_copy) is what the device copies out of them, and the
+ * other way round: both have one idea of where each texel lies.
  */
 #include "picture.h"
 
 enum { ROUNDS = 25, OPERATIONS = 20, STAGING = 4 << 20 };
 
-#define COLOR(name, bytes, width, height)                                                                         \
-    { VK_FORMAT_##name, #name, width, height, { { VK_IMAGE_ASPECT_COLOR_BIT, bytes, bytes } } }
-
 static const struct format formats[] = {
-    COLOR(R8_UNORM, 1, 1, 1),
-    COLOR(R8G8_UNORM, 2, 1, 1),
-    COLOR(R8G8B8A8_UNORM, 4, 1, 1),
-    COLOR(R32_SFLOAT, 4, 1, 1),
-    COLOR(R16G16B16A16_SFLOAT, 8, 1, 1),
-    COLOR(R32G32B32A32_SFLOAT, 16, 1, 1),
-    COLOR(BC1_RGB_UNORM_BLOCK, 8, 4, 4),
-    COLOR(BC7_UNORM_BLOCK, 16, 4, 4),
+    COLOR_FORMAT(R8_UNORM, 1, 1, 1),
+    COLOR_FORMAT(R8G8_UNORM, 2, 1, 1),
+    COLOR_FORMAT(R8G8B8A8_UNORM, 4, 1, 1),
+    COLOR_FORMAT(R32_SFLOAT, 4, 1, 1),
+    COLOR_FORMAT(R16G16B16A16_SFLOAT, 8, 1, 1),
+    COLOR_FORMAT(R32G32B32A32_SFLOAT, 16, 1, 1),
+    COLOR_FORMAT(BC1_RGB_UNORM_BLOCK, 8, 4, 4),
+    COLOR_FORMAT(BC7_UNORM_BLOCK, 16, 4, 4),
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 

@@ -1,35 +1,32 @@
 /*
- * Law: what is copied into images comes back, through buffers and between images, whatever their formats, shapes, levels,
- * layers and tilings; everything else in them stays. Copies between images keep the bytes where formats differ, and
- * where one is 3D and the other has layers.
+ * Law: what is copied into images comes back, through buffers and between images, whatever their formats, shapes,
+ * levels, layers and tilings; everything else in them stays. Copies between images keep the bytes where formats
+ * differ, and where one is 3D and the other has layers.
  */
 #include "picture.h"
 
 enum { ROUNDS = 40, OPERATIONS = 24, STAGING = 16 << 20 };
 
-#define COLOR(name, bytes, width, height)                                                                         \
-    { VK_FORMAT_##name, #name, width, height, { { VK_IMAGE_ASPECT_COLOR_BIT, bytes, bytes } } }
-
 /* By bytes of a block: copies between images need as many on both sides. */
 static const struct format formats[] = {
-    COLOR(R8_UNORM, 1, 1, 1),
-    COLOR(R8_SINT, 1, 1, 1),
-    COLOR(R8G8_UNORM, 2, 1, 1),
-    COLOR(R16_SFLOAT, 2, 1, 1),
-    COLOR(R5G6B5_UNORM_PACK16, 2, 1, 1),
-    COLOR(R8G8B8A8_UNORM, 4, 1, 1),
-    COLOR(B8G8R8A8_SRGB, 4, 1, 1),
-    COLOR(R32_UINT, 4, 1, 1),
-    COLOR(A2B10G10R10_UNORM_PACK32, 4, 1, 1),
-    COLOR(B10G11R11_UFLOAT_PACK32, 4, 1, 1),
-    COLOR(E5B9G9R9_UFLOAT_PACK32, 4, 1, 1),
-    COLOR(R16G16B16A16_SFLOAT, 8, 1, 1),
-    COLOR(R32G32_SFLOAT, 8, 1, 1),
-    COLOR(BC1_RGBA_UNORM_BLOCK, 8, 4, 4),
-    COLOR(BC4_SNORM_BLOCK, 8, 4, 4),
-    COLOR(R32G32B32A32_UINT, 16, 1, 1),
-    COLOR(BC3_SRGB_BLOCK, 16, 4, 4),
-    COLOR(BC7_UNORM_BLOCK, 16, 4, 4),
+    COLOR_FORMAT(R8_UNORM, 1, 1, 1),
+    COLOR_FORMAT(R8_SINT, 1, 1, 1),
+    COLOR_FORMAT(R8G8_UNORM, 2, 1, 1),
+    COLOR_FORMAT(R16_SFLOAT, 2, 1, 1),
+    COLOR_FORMAT(R5G6B5_UNORM_PACK16, 2, 1, 1),
+    COLOR_FORMAT(R8G8B8A8_UNORM, 4, 1, 1),
+    COLOR_FORMAT(B8G8R8A8_SRGB, 4, 1, 1),
+    COLOR_FORMAT(R32_UINT, 4, 1, 1),
+    COLOR_FORMAT(A2B10G10R10_UNORM_PACK32, 4, 1, 1),
+    COLOR_FORMAT(B10G11R11_UFLOAT_PACK32, 4, 1, 1),
+    COLOR_FORMAT(E5B9G9R9_UFLOAT_PACK32, 4, 1, 1),
+    COLOR_FORMAT(R16G16B16A16_SFLOAT, 8, 1, 1),
+    COLOR_FORMAT(R32G32_SFLOAT, 8, 1, 1),
+    COLOR_FORMAT(BC1_RGBA_UNORM_BLOCK, 8, 4, 4),
+    COLOR_FORMAT(BC4_SNORM_BLOCK, 8, 4, 4),
+    COLOR_FORMAT(R32G32B32A32_UINT, 16, 1, 1),
+    COLOR_FORMAT(BC3_SRGB_BLOCK, 16, 4, 4),
+    COLOR_FORMAT(BC7_UNORM_BLOCK, 16, 4, 4),
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -66,7 +63,8 @@ static struct picture random_picture(const struct format *format)
     for (uint32_t tries = 0; tries < 200; tries++) {
         info = random_info(format);
         if (format_usable(&gpu, &info)) {
-            struct picture picture = picture_make(&gpu, format, info, info.tiling == VK_IMAGE_TILING_LINEAR ? HOST : DEVICE);
+            struct picture picture =
+                picture_make(&gpu, format, info, info.tiling == VK_IMAGE_TILING_LINEAR ? HOST : DEVICE);
             picture_fill(&gpu, &picture, &staging);
             return picture;
         }
@@ -95,7 +93,7 @@ static void random_write(VkCommandBuffer commands, struct picture *picture)
         picture_write(commands, picture, region, &data, layout);
 }
 
-/* Blocks that stand over the edge can only go where they do so, too: between formats with other blocks they stay out. */
+/* Blocks that stand over the edge can only go where others do so, too: they stay out. */
 static struct region copyable(const struct picture *picture, const struct picture *other)
 {
     const struct format *format = picture->format;
@@ -165,7 +163,8 @@ static void check_linear(const struct picture *picture)
             vkGetImageSubresourceLayout(gpu.device, picture->image,
                                         &(VkImageSubresource){ VK_IMAGE_ASPECT_COLOR_BIT, level, layers ? slice : 0 },
                                         &layout);
-            CHECK(layout.rowPitch % format->planes[0].bytes == 0, "a row of %llu bytes", (unsigned long long)layout.rowPitch);
+            CHECK(layout.rowPitch % format->planes[0].bytes == 0, "a row of %llu bytes",
+                  (unsigned long long)layout.rowPitch);
             MODEL_CHECK(picture, region, bytes,
                         (struct layout){
                             .offset = layout.offset + (layers ? 0 : slice * layout.depthPitch),

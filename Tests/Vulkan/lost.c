@@ -1,6 +1,6 @@
 /*
- * Law: a copy from an address where nothing is bound loses the device that made it, and no other: one that was there
- * before goes on, and one made afterwards works.
+ * Law: a copy from an address where nothing is bound loses the device that made it, and no other: one that was
+ * there before goes on, and one made afterwards works.
  */
 #include "support.h"
 

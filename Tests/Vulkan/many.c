@@ -1,6 +1,6 @@
 /*
- * Law: thousands of command buffers in one submission run in their order, and thousands of allocations live beside each
- * other, each with its own bytes, also after every other one was freed and made again.
+ * Law: thousands of command buffers in one submission run in their order, and thousands of allocations live beside
+ * each other, each with its own bytes, also after every other one was freed and made again.
  */
 #include "support.h"
 

@@ -1,6 +1,7 @@
 /*
- * Law: memory has an end, and allocating beyond it says so. What was allocated before keeps its bytes, and the device goes
- * on once there is room; what is given back can be had again, as much of it as the first time, and reads as zero.
+ * Law: memory has an end, and allocating beyond it says so. What was allocated before keeps its bytes, and the
+ * device goes on once there is room; what is given back can be had again, as much of it as the first time, and
+ * reads as zero.
  */
 #define _DEFAULT_SOURCE
 #include "support.h"
@@ -85,7 +86,8 @@ static void check(const struct buffer *chunks, uint32_t count, uint32_t salt)
 {
     for (uint32_t i = 0; i < count; i++) {
         uint32_t low = word_at(&chunks[i], 0), high = word_at(&chunks[i], CHUNK - END);
-        CHECK(low == salt + 2 * i && high == salt + 2 * i + 1, "chunk %u ends in %08x and %08x, salt %08x", i, low, high, salt);
+        CHECK(low == salt + 2 * i && high == salt + 2 * i + 1, "chunk %u ends in %08x and %08x, salt %08x", i, low,
+              high, salt);
     }
 }
 

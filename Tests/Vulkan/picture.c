@@ -9,7 +9,7 @@ static bool is_3d(const struct picture *picture)
     return picture->info.imageType == VK_IMAGE_TYPE_3D;
 }
 
-/* ---- Formats ------------------------------------------------------------------------------------------------------ */
+/* ---- Formats --------------------------------------------------------------------------------------------------- */
 
 VkImageAspectFlags format_aspects(const struct format *format)
 {
@@ -27,8 +27,8 @@ bool format_usable(const struct gpu *gpu, VkImageCreateInfo *info)
         info->tiling == VK_IMAGE_TILING_LINEAR ? format.linearTilingFeatures : format.optimalTilingFeatures;
     if ((features & copies) != copies)
         return false;
-    if (vkGetPhysicalDeviceImageFormatProperties(gpu->physical, info->format, info->imageType, info->tiling, info->usage,
-                                                 info->flags, &image))
+    if (vkGetPhysicalDeviceImageFormatProperties(gpu->physical, info->format, info->imageType, info->tiling,
+                                                 info->usage, info->flags, &image))
         return false;
     info->extent.width = MIN(info->extent.width, image.maxExtent.width);
     info->extent.height = MIN(info->extent.height, image.maxExtent.height);
@@ -71,7 +71,7 @@ void random_plane(const struct format *format, uint32_t plane, uint8_t *bytes, s
         memcpy(bytes, &(float){ (float)(random_word() >> 40) / (float)(1 << 24) }, sizeof(float));
 }
 
-/* ---- The image ---------------------------------------------------------------------------------------------------- */
+/* ---- The image ------------------------------------------------------------------------------------------------- */
 
 struct picture picture_model(const struct gpu *gpu, const struct format *format, VkImageCreateInfo info)
 {
@@ -87,7 +87,8 @@ struct picture picture_model(const struct gpu *gpu, const struct format *format,
     return picture;
 }
 
-struct picture picture_make(const struct gpu *gpu, const struct format *format, VkImageCreateInfo info, enum place place)
+struct picture picture_make(const struct gpu *gpu, const struct format *format, VkImageCreateInfo info,
+                            enum place place)
 {
     struct picture picture = picture_model(gpu, format, info);
     VkMemoryRequirements needs;
@@ -110,7 +111,7 @@ void picture_free(const struct gpu *gpu, struct picture *picture)
             free(picture->bytes[plane][level]);
 }
 
-/* ---- Regions ------------------------------------------------------------------------------------------------------ */
+/* ---- Regions --------------------------------------------------------------------------------------------------- */
 
 static VkExtent3D level_extent(const struct picture *picture, uint32_t level)
 {
@@ -213,7 +214,7 @@ VkDeviceSize layout_bytes(const struct picture *picture, struct region region, s
            (VkDeviceSize)layout.row * layout.rows * region.size.slices * picture->format->planes[region.plane].bytes;
 }
 
-/* ---- The model ---------------------------------------------------------------------------------------------------- */
+/* ---- The model ------------------------------------------------------------------------------------------------- */
 
 /* The region's row `y` of slice `slice`, both counted from its corner. */
 static uint8_t *model_row(const struct picture *picture, struct region region, uint32_t y, uint32_t slice)
@@ -250,8 +251,8 @@ void model_read(const struct picture *picture, struct region region, uint8_t *by
             memcpy(bytes + layout_row(picture, region, layout, y, slice), model_row(picture, region, y, slice), row);
 }
 
-void model_check(const char *file, int line, const struct picture *picture, struct region region, const uint8_t *bytes,
-                 struct layout layout)
+void model_check(const char *file, int line, const struct picture *picture, struct region region,
+                 const uint8_t *bytes, struct layout layout)
 {
     const struct plane *plane = &picture->format->planes[region.plane];
 
@@ -264,16 +265,16 @@ void model_check(const char *file, int line, const struct picture *picture, stru
             for (uint32_t i = 0; i < region.size.width * plane->bytes; i++)
                 if (i % plane->bytes < plane->significant && got[i] != want[i])
                     failed(file, line,
-                           "%s %ux%ux%u, %u levels, %u layers, aspect %#x: level %u, x %u, y %u, slice %u: byte %u is %02x, "
-                           "not %02x",
+                           "%s %ux%ux%u, %u levels, %u layers, aspect %#x: "
+                           "level %u, x %u, y %u, slice %u: byte %u is %02x, not %02x",
                            picture->format->name, picture->info.extent.width, picture->info.extent.height,
-                           picture->info.extent.depth, picture->info.mipLevels, picture->info.arrayLayers, plane->aspect,
-                           region.level, region.x + i / plane->bytes, region.y + y, region.slice + slice,
-                           i % plane->bytes, got[i], want[i]);
+                           picture->info.extent.depth, picture->info.mipLevels, picture->info.arrayLayers,
+                           plane->aspect, region.level, region.x + i / plane->bytes, region.y + y,
+                           region.slice + slice, i % plane->bytes, got[i], want[i]);
         }
 }
 
-/* ---- Copies ------------------------------------------------------------------------------------------------------- */
+/* ---- Copies ---------------------------------------------------------------------------------------------------- */
 
 static VkBufferImageCopy buffer_copy(const struct picture *picture, struct region region, struct layout layout)
 {
@@ -296,8 +297,8 @@ void picture_write(VkCommandBuffer commands, struct picture *picture, struct reg
     model_write(picture, region, from->bytes, layout);
 }
 
-void picture_read(VkCommandBuffer commands, const struct picture *picture, struct region region, const struct buffer *to,
-                  struct layout layout)
+void picture_read(VkCommandBuffer commands, const struct picture *picture, struct region region,
+                  const struct buffer *to, struct layout layout)
 {
     VkBufferImageCopy copy = buffer_copy(picture, region, layout);
 
@@ -335,9 +336,9 @@ void picture_copy(VkCommandBuffer commands, const struct picture *from, struct r
 }
 
 /* Calls for each plane and level. */
-#define EACH_LEVEL(picture, region)                                                                               \
-    for (uint32_t plane_ = 0; plane_ < 2 && (picture)->format->planes[plane_].significant; plane_++)              \
-        for (uint32_t level_ = 0; level_ < (picture)->info.mipLevels; level_++)                                   \
+#define EACH_LEVEL(picture, region)                                                                                  \
+    for (uint32_t plane_ = 0; plane_ < 2 && (picture)->format->planes[plane_].significant; plane_++)                 \
+        for (uint32_t level_ = 0; level_ < (picture)->info.mipLevels; level_++)                                      \
             for (struct region region = region_whole(picture, plane_, level_), *once_ = &region; once_; once_ = NULL)
 
 void picture_fill(const struct gpu *gpu, struct picture *picture, const struct buffer *staging)

@@ -1,6 +1,7 @@
 /*
- * A picture: an image beside the bytes that it must hold, as copies to and from buffers see them. Places and sizes are
- * in texel blocks; a slice is a layer, or a depth slice of a 3D image. The image stays in VK_IMAGE_LAYOUT_GENERAL.
+ * A picture: an image beside the bytes that it must hold, as copies to and from buffers see them. Places and sizes
+ * are in texel blocks; a slice is a layer, or a depth slice of a 3D image. The image stays in
+ * VK_IMAGE_LAYOUT_GENERAL.
  */
 #ifndef PICTURE_H
 #define PICTURE_H
@@ -19,6 +20,9 @@ struct format {
     uint32_t block_width, block_height;
     struct plane planes[2];
 };
+
+#define COLOR_FORMAT(name, bytes, width, height)                                                                     \
+    { VK_FORMAT_##name, #name, width, height, { { VK_IMAGE_ASPECT_COLOR_BIT, bytes, bytes } } }
 
 struct size {
     uint32_t width, height, slices;
@@ -57,7 +61,8 @@ void random_plane(const struct format *format, uint32_t plane, uint8_t *bytes, s
 /* The image and the model, all zero; without memory. */
 struct picture picture_model(const struct gpu *gpu, const struct format *format, VkImageCreateInfo info);
 /* The same with memory, in layout GENERAL; nothing written yet. */
-struct picture picture_make(const struct gpu *gpu, const struct format *format, VkImageCreateInfo info, enum place place);
+struct picture picture_make(const struct gpu *gpu, const struct format *format, VkImageCreateInfo info,
+                            enum place place);
 void picture_free(const struct gpu *gpu, struct picture *picture);
 
 struct size picture_size(const struct picture *picture, uint32_t level);
@@ -75,15 +80,15 @@ VkDeviceSize layout_bytes(const struct picture *picture, struct region region, s
 /* The model takes the region's bytes from `bytes`, gives them to it, or must be equal to them. */
 void model_write(struct picture *picture, struct region region, const uint8_t *bytes, struct layout layout);
 void model_read(const struct picture *picture, struct region region, uint8_t *bytes, struct layout layout);
-void model_check(const char *file, int line, const struct picture *picture, struct region region, const uint8_t *bytes,
-                 struct layout layout);
+void model_check(const char *file, int line, const struct picture *picture, struct region region,
+                 const uint8_t *bytes, struct layout layout);
 #define MODEL_CHECK(...) model_check(__FILE__, __LINE__, __VA_ARGS__)
 
 /* Recorded; writes and copies change the model at once. */
 void picture_write(VkCommandBuffer commands, struct picture *picture, struct region region, const struct buffer *from,
                    struct layout layout);
-void picture_read(VkCommandBuffer commands, const struct picture *picture, struct region region, const struct buffer *to,
-                  struct layout layout);
+void picture_read(VkCommandBuffer commands, const struct picture *picture, struct region region,
+                  const struct buffer *to, struct layout layout);
 /* Copies one plane, or all where `all`; the regions have one size, and their pictures' blocks one number of bytes. */
 void picture_copy(VkCommandBuffer commands, const struct picture *from, struct region source, struct picture *to,
                   struct region target, bool all);

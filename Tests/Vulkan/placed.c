@@ -16,7 +16,10 @@ static PFN_vkUnmapMemory2KHR unmap_memory;
 
 static void *map_at(VkDeviceMemory memory, void *place)
 {
-    VkMemoryMapPlacedInfoEXT where = { .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_PLACED_INFO_EXT, .pPlacedAddress = place };
+    VkMemoryMapPlacedInfoEXT where = {
+        .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_PLACED_INFO_EXT,
+        .pPlacedAddress = place,
+    };
     VkMemoryMapInfoKHR info = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_MAP_INFO_KHR,
         .pNext = &where,

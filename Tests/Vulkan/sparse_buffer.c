@@ -1,7 +1,8 @@
 /*
- * Law: a sparse buffer shows at each page the memory that was bound there last: pages are bound, bound elsewhere and
- * unbound at random, the same memory in two buffers where the device allows it, with timeline semaphores between binds
- * and copies. What is not bound reads as zero where the device says so, and takes writes without harm.
+ * Law: a sparse buffer shows at each page the memory that was bound there last: pages are bound, bound elsewhere
+ * and unbound at random, the same memory in two buffers where the device allows it, with timeline semaphores
+ * between binds and copies. What is not bound reads as zero where the device says so, and takes writes without
+ * harm.
  */
 #include "support.h"
 
@@ -21,10 +22,10 @@ struct sparse {
 
 struct memory {
     VkDeviceMemory handle;
-    VkBuffer whole;          /* all of it */
-    uint8_t *bytes;          /* what it must hold */
-    uint8_t *mapped;         /* NULL unless the host sees it */
-    uint32_t bound[UNITS];   /* how many pages show it */
+    VkBuffer whole;        /* all of it */
+    uint8_t *bytes;        /* what it must hold */
+    uint8_t *mapped;       /* NULL unless the host sees it */
+    uint32_t bound[UNITS]; /* how many pages show it */
 };
 
 static struct gpu gpu;
@@ -130,7 +131,8 @@ static void bind(struct point wait, struct point signal, bool all)
 static void write_some(VkCommandBuffer commands)
 {
     struct sparse *to = &sparse[below(BUFFERS)];
-    VkDeviceSize at = random_word() % ((PAGES - 1) * unit), size = 1 + random_word() % unit, from = random_word() % unit;
+    VkDeviceSize at = random_word() % ((PAGES - 1) * unit), size = 1 + random_word() % unit,
+                 from = random_word() % unit;
     const struct page *pages = &to->pages[at / unit];
     bool fill = below(4) == 0;
     uint32_t word = (uint32_t)random_word();
@@ -162,8 +164,8 @@ static void check_page(uint32_t round, uint32_t b, uint32_t p)
         return;
     for (VkDeviceSize i = 0; i < unit; i++) {
         uint8_t want = page->memory < 0 ? 0 : memories[page->memory].bytes[page->unit * unit + i];
-        CHECK(got[i] == want, "round %u: buffer %u, page %u (memory %d, unit %u), byte %#llx is %02x, not %02x", round, b, p,
-              page->memory, page->unit, (unsigned long long)i, got[i], want);
+        CHECK(got[i] == want, "round %u: buffer %u, page %u (memory %d, unit %u), byte %#llx is %02x, not %02x",
+              round, b, p, page->memory, page->unit, (unsigned long long)i, got[i], want);
     }
 }
 
@@ -205,14 +207,16 @@ static void check_memory(const struct memory *memory)
     CHECK(!memory->mapped || !memcmp(memory->mapped, memory->bytes, UNITS * unit), "the host sees other bytes");
 }
 
-/* Every page of a large buffer is bound by itself, in an order and to places at random: thousands of binds in one call. */
+/* Every page of a large buffer is bound by itself, at random: thousands of binds in one call. */
 static void permuted(struct point *line)
 {
-    uint32_t count = (uint32_t)(MOST_BYTES / unit < 5000 ? MOST_BYTES / unit : 5000), *order = malloc(count * sizeof *order);
+    uint32_t count = (uint32_t)(MOST_BYTES / unit < 5000 ? MOST_BYTES / unit : 5000),
+             *order = malloc(count * sizeof *order);
     VkSparseMemoryBind *binds = calloc(count, sizeof *binds);
     struct buffer data = buffer_make(&gpu, count * unit, HOST), back = buffer_make(&gpu, count * unit, HOST);
     VkBuffer buffer = buffer_handle(&gpu, count * unit, flags()), whole = buffer_handle(&gpu, count * unit, 0);
-    VkDeviceMemory memory = memory_make(&gpu, (VkMemoryRequirements){ count * unit, unit, needs.memoryTypeBits }, DEVICE);
+    VkDeviceMemory memory =
+        memory_make(&gpu, (VkMemoryRequirements){ count * unit, unit, needs.memoryTypeBits }, DEVICE);
 
     VK(vkBindBufferMemory(gpu.device, whole, memory, 0));
     random_bytes(data.bytes, data.size);

@@ -1,16 +1,19 @@
 /*
- * Law: tiles of partially resident images show the memory that was bound to them last, in every level, layer and depth
- * slice. A tile keeps its texels when its memory is bound to another tile, or to an image of the same kind. What is not
- * bound reads as zero where the device says so. Images that must be bound as a whole are bound page by page, in any order.
+ * Law: tiles of partially resident images show the memory that was bound to them last, in every level, layer and
+ * depth slice. A tile keeps its texels when its memory is bound to another tile, or to an image of the same kind.
+ * What is not bound reads as zero where the device says so. Images that must be bound as a whole are bound page by
+ * page, in any order.
  */
 #include "picture.h"
 
 enum { IMAGES = 2, MOST_TILES = 400, POOL = 100, ROUNDS = 12, STAGING = 16 << 20 };
 
-#define COLOR(name, bytes) { VK_FORMAT_##name, #name, 1, 1, { { VK_IMAGE_ASPECT_COLOR_BIT, bytes, bytes } } }
-
 static const struct format formats[] = {
-    COLOR(R8_UNORM, 1), COLOR(R16_UINT, 2), COLOR(R8G8B8A8_UNORM, 4), COLOR(R32G32_SFLOAT, 8), COLOR(R32G32B32A32_UINT, 16),
+    COLOR_FORMAT(R8_UNORM, 1, 1, 1),
+    COLOR_FORMAT(R16_UINT, 2, 1, 1),
+    COLOR_FORMAT(R8G8B8A8_UNORM, 4, 1, 1),
+    COLOR_FORMAT(R32G32_SFLOAT, 8, 1, 1),
+    COLOR_FORMAT(R32G32B32A32_UINT, 16, 1, 1),
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
 
@@ -32,38 +35,47 @@ static struct sparse images[IMAGES];
 static VkSparseImageMemoryRequirements layout_of; /* of the images at hand */
 static VkMemoryRequirements needs;
 static VkDeviceMemory pool;
-static uint8_t *texels[POOL];          /* what each unit holds, as a tile of texels */
-static uint32_t users[POOL];           /* tiles that show it, a bit an image */
+static uint8_t *texels[POOL]; /* what each unit holds, as a tile of texels */
+static uint32_t users[POOL];  /* tiles that show it, a bit an image */
+
+/* A tile that no edge cuts. */
+static struct size tile_size(void)
+{
+    VkExtent3D g = layout_of.formatProperties.imageGranularity;
+
+    return (struct size){ g.width, g.height, g.depth };
+}
 
 static uint32_t tile_bytes(void)
 {
-    VkExtent3D g = layout_of.formatProperties.imageGranularity;
+    struct size size = tile_size();
 
-    return g.width * g.height * g.depth * images[0].picture.format->planes[0].bytes;
+    return size.width * size.height * size.slices * images[0].picture.format->planes[0].bytes;
 }
 
-/* ---- Images and their tiles --------------------------------------------------------------------------------------- */
+/* ---- Images and their tiles ------------------------------------------------------------------------------------ */
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Layers are tiled apart: the tiles of a 2D image are one deep. */
 static void level_tiles(struct sparse *image, uint32_t level)
 {
-    VkExtent3D g = layout_of.formatProperties.imageGranularity;
-    struct size size = picture_size(&image->picture, level);
-    uint32_t deep = image->picture.info.imageType == VK_IMAGE_TYPE_3D ? g.depth : 1;
+    struct size size = picture_size(&image->picture, level), step = tile_size();
 
-    for (uint32_t slice = 0; slice < size.slices; slice += deep)
-        for (uint32_t y = 0; y < size.height; y += g.height)
-            for (uint32_t x = 0; x < size.width; x += g.width) {
+    for (uint32_t slice = 0; slice < size.slices; slice += step.slices)
+        for (uint32_t y = 0; y < size.height; y += step.height)
+            for (uint32_t x = 0; x < size.width; x += step.width) {
                 CHECK(image->count < MOST_TILES, "more than %d tiles", MOST_TILES);
-                image->tiles[image->count++] = (struct tile){
-                    .unit = -1,
-                    .region = {
-                        .level = level, .x = x, .y = y, .slice = slice,
-                        .size = {
-                            size.width - x < g.width ? size.width - x : g.width,
-                            size.height - y < g.height ? size.height - y : g.height,
-                            size.slices - slice < deep ? size.slices - slice : deep,
-                        },
-                    },
+                struct tile *tile = &image->tiles[image->count++];
+                tile->unit = -1;
+                tile->region = (struct region){ .level = level, .x = x, .y = y, .slice = slice };
+                tile->region.size = (struct size){
+                    least(size.width - x, step.width),
+                    least(size.height - y, step.height),
+                    least(size.slices - slice, step.slices),
                 };
             }
 }
@@ -118,14 +130,14 @@ static void image_make(struct sparse *image, const struct format *format, VkImag
     }
 }
 
-/* ---- Between the model of the tiles and that of the picture ------------------------------------------------------ */
+/* ---- Between the model of the tiles and that of the picture ---------------------------------------------------- */
 
 /* A tile's texels lie in its unit without gaps, edge or not. */
 static struct layout in_unit(void)
 {
-    VkExtent3D g = layout_of.formatProperties.imageGranularity;
+    struct size size = tile_size();
 
-    return (struct layout){ 0, g.width, g.height };
+    return (struct layout){ 0, size.width, size.height };
 }
 
 /* The picture of unbound tiles is zero. */
@@ -151,7 +163,7 @@ static void scatter(struct sparse *image)
     }
 }
 
-/* ---- Binds, writes, reads ----------------------------------------------------------------------------------------- */
+/* ---- Binds, writes, reads -------------------------------------------------------------------------------------- */
 
 /* A unit that no tile of image `i` shows; only one image shows it unless aliasing is allowed. */
 static int free_unit(uint32_t i)
@@ -257,7 +269,8 @@ static void check(struct sparse *image, struct point wait, struct point signal)
     for (uint32_t t = 0; t < image->count; t++) {
         struct region region = image->tiles[t].region;
         if (image->tiles[t].unit >= 0 || gpu.strict)
-            MODEL_CHECK(&image->picture, region, staging.bytes, in_level(&image->picture, region, offsets[region.level]));
+            MODEL_CHECK(&image->picture, region, staging.bytes,
+                        in_level(&image->picture, region, offsets[region.level]));
     }
     for (uint32_t level = layout_of.imageMipTailFirstLod; level < image->picture.info.mipLevels; level++) {
         struct region region = region_whole(&image->picture, 0, level);
@@ -280,12 +293,10 @@ static void pool_make(void)
 static void pool_fill(struct point *line)
 {
     struct sparse *image = &images[0];
-    uint32_t full = 0; /* a tile that no edge cuts */
+    struct size whole = tile_size();
+    uint32_t full = 0;
 
-    while (full < image->count && memcmp(&image->tiles[full].region.size, &(struct size){
-        layout_of.formatProperties.imageGranularity.width, layout_of.formatProperties.imageGranularity.height,
-        image->picture.info.imageType == VK_IMAGE_TYPE_3D ? layout_of.formatProperties.imageGranularity.depth : 1 },
-        sizeof(struct size)))
+    while (full < image->count && memcmp(&image->tiles[full].region.size, &whole, sizeof whole))
         full++;
     CHECK(full < image->count, "no whole tile");
     for (uint32_t unit = 0; unit < POOL; unit++) {
@@ -309,7 +320,7 @@ static void pool_fill(struct point *line)
     users[image->tiles[full].unit] |= 1;
 }
 
-/* ---- The two kinds ------------------------------------------------------------------------------------------------ */
+/* ---- The two kinds --------------------------------------------------------------------------------------------- */
 
 static void resident(const struct format *format, VkImageType type, struct point *line)
 {
@@ -325,7 +336,8 @@ static void resident(const struct format *format, VkImageType type, struct point
         return;
     VkExtent3D g = properties[0].imageGranularity;
     if (type == VK_IMAGE_TYPE_3D)
-        extent = (VkExtent3D){ between(g.width, 3 * g.width), between(g.height, 3 * g.height), between(g.depth, 3 * g.depth) };
+        extent = (VkExtent3D){ between(g.width, 3 * g.width), between(g.height, 3 * g.height),
+                               between(g.depth, 3 * g.depth) };
     else if (format->planes[0].bytes < 4) /* tiles are larger */
         extent = (VkExtent3D){ between(g.width, 3 * g.width), between(g.height, 3 * g.height), 1 };
     VkImageCreateInfo info = picture_info(format, type, extent, MOST_LEVELS, type == VK_IMAGE_TYPE_3D ? 1 : layers);

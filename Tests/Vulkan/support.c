@@ -1,4 +1,4 @@
-/* See support.h. Only the thread's generator and the seed that was said are global. */
+/* See support.h. Only each thread's generator is global. */
 #define _GNU_SOURCE
 #include "support.h"
 
@@ -6,10 +6,9 @@
 #include <stdarg.h>
 #include <time.h>
 
-static uint64_t said_seed;
 static _Thread_local uint64_t generator;
 
-/* ---- How a program ends ------------------------------------------------------------------------------------------- */
+/* ---- How a program ends ---------------------------------------------------------------------------------------- */
 
 static void finish(const char *result, const char *why, va_list arguments)
 {
@@ -44,16 +43,16 @@ void failed(const char *file, int line, const char *why, ...)
     _Exit(1); /* other threads may still be at work */
 }
 
-/* ---- Random numbers: splitmix64 ----------------------------------------------------------------------------------- */
+/* ---- Random numbers: splitmix64 -------------------------------------------------------------------------------- */
 
 uint64_t seed(void)
 {
     const char *given = getenv("GPUVM_SEED");
+    uint64_t value = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
 
-    said_seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("%s: GPUVM_SEED=%llu\n", program_invocation_short_name, (unsigned long long)said_seed);
-    seed_thread(said_seed);
-    return said_seed;
+    printf("%s: GPUVM_SEED=%llu\n", program_invocation_short_name, (unsigned long long)value);
+    seed_thread(value);
+    return value;
 }
 
 void seed_thread(uint64_t value)
@@ -89,9 +88,9 @@ void random_bytes(void *bytes, size_t size)
     memcpy(at, &(uint64_t){ random_word() }, size);
 }
 
-/* ---- The device --------------------------------------------------------------------------------------------------- */
+/* ---- The device ------------------------------------------------------------------------------------------------ */
 
-/* Switched on where the device has them. A name counts only with those it needs, which stand above it. */
+/* Switched on where the device has them. */
 static const char *const wanted[] = {
     VK_KHR_TIMELINE_SEMAPHORE_EXTENSION_NAME,
     VK_KHR_MAINTENANCE_1_EXTENSION_NAME,
@@ -170,7 +169,10 @@ static void instance_make(struct gpu *gpu)
 static void describe(struct gpu *gpu, const struct offered *offered)
 {
     VkPhysicalDeviceDriverPropertiesKHR driver = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES };
-    VkPhysicalDeviceProperties2KHR properties = { .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &driver };
+    VkPhysicalDeviceProperties2KHR properties = {
+        .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2,
+        .pNext = &driver,
+    };
     PFN_vkGetPhysicalDeviceProperties2KHR get = (PFN_vkGetPhysicalDeviceProperties2KHR)vkGetInstanceProcAddr(
         gpu->instance, "vkGetPhysicalDeviceProperties2KHR");
     uint32_t families = 1;
@@ -277,10 +279,10 @@ PFN_vkVoidFunction gpu_call(const struct gpu *gpu, const char *name)
     return call;
 }
 
-/* ---- Memory and buffers ------------------------------------------------------------------------------------------- */
+/* ---- Memory and buffers ---------------------------------------------------------------------------------------- */
 
-/* HOST is memory that the host sees, rather not the device's own; DEVICE the device's own, rather not seen by the host.
-   Where the device has no memory of its own, both are the same. */
+/* HOST is memory that the host sees, rather not the device's own; DEVICE the device's own, rather not seen by the
+   host. Where the device has no memory of its own, both are the same. */
 static uint32_t fitness(VkMemoryPropertyFlags flags, enum place place)
 {
     const VkMemoryPropertyFlags host = VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
@@ -355,7 +357,7 @@ void buffer_free(const struct gpu *gpu, struct buffer *buffer)
     vkFreeMemory(gpu->device, buffer->memory, NULL);
 }
 
-/* ---- Commands ----------------------------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------------------------- */
 
 VkCommandBuffer commands_begin(const struct gpu *gpu)
 {
@@ -384,8 +386,8 @@ void commands_end(VkCommandBuffer commands)
         .dstAccessMask = VK_ACCESS_HOST_READ_BIT | VK_ACCESS_HOST_WRITE_BIT,
     };
 
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &memory, 0, NULL, 0,
-                         NULL);
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &memory, 0, NULL,
+                         0, NULL);
     VK(vkEndCommandBuffer(commands));
 }
 
@@ -410,8 +412,8 @@ void barrier(VkCommandBuffer commands)
         .dstAccessMask = VK_ACCESS_TRANSFER_READ_BIT | VK_ACCESS_TRANSFER_WRITE_BIT,
     };
 
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &memory, 0, NULL,
-                         0, NULL);
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TRANSFER_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 1, &memory, 0,
+                         NULL, 0, NULL);
 }
 
 void image_to_general(VkCommandBuffer commands, VkImage image, VkImageAspectFlags aspects)
@@ -427,16 +429,17 @@ void image_to_general(VkCommandBuffer commands, VkImage image, VkImageAspectFlag
         .subresourceRange = { aspects, 0, VK_REMAINING_MIP_LEVELS, 0, VK_REMAINING_ARRAY_LAYERS },
     };
 
-    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 0, NULL, 0, NULL,
-                         1, &transition);
+    vkCmdPipelineBarrier(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT, VK_PIPELINE_STAGE_TRANSFER_BIT, 0, 0, NULL, 0,
+                         NULL, 1, &transition);
 }
 
-void copy(VkCommandBuffer commands, VkBuffer from, VkDeviceSize at, VkBuffer to, VkDeviceSize there, VkDeviceSize size)
+void copy(VkCommandBuffer commands, VkBuffer from, VkDeviceSize at, VkBuffer to, VkDeviceSize there,
+          VkDeviceSize size)
 {
     vkCmdCopyBuffer(commands, from, to, 1, &(VkBufferCopy){ at, there, size });
 }
 
-/* ---- Semaphores, fences, submissions ------------------------------------------------------------------------------ */
+/* ---- Semaphores, fences, submissions --------------------------------------------------------------------------- */
 
 static VkSemaphore semaphore_make(const struct gpu *gpu, VkSemaphoreTypeKHR type, uint64_t value)
 {

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <vulkan/vulkan.h>
 
-/* ---- How a program ends: one line, and 0, 1 or 77 ---------------------------------------------------------------- */
+/* ---- How a program ends: one line, and 0, 1 or 77 -------------------------------------------------------------- */
 
 _Noreturn void passed(void);
 _Noreturn void skipped(const char *why, ...) __attribute__((format(printf, 1, 2)));
@@ -21,22 +21,22 @@ _Noreturn void failed(const char *file, int line, const char *why, ...) __attrib
 #define CHECK(condition, ...) ((condition) ? (void)0 : failed(__FILE__, __LINE__, __VA_ARGS__))
 
 /* A call that must succeed. */
-#define VK(call)                                                                                                  \
-    do {                                                                                                          \
-        VkResult result_ = (call);                                                                                \
-        CHECK(result_ == VK_SUCCESS, "%s gave %d", #call, result_);                                               \
+#define VK(call)                                                                                                     \
+    do {                                                                                                             \
+        VkResult result_ = (call);                                                                                   \
+        CHECK(result_ == VK_SUCCESS, "%s gave %d", #call, result_);                                                  \
     } while (0)
 
-/* ---- Random numbers: a generator a thread, seeded by GPUVM_SEED or the clock -------------------------------------- */
+/* ---- Random numbers: a generator a thread, seeded by GPUVM_SEED or the clock ----------------------------------- */
 
-uint64_t seed(void);                /* seeds this thread's generator and says with what */
-void seed_thread(uint64_t value);   /* the same for a further thread */
+uint64_t seed(void);              /* seeds this thread's generator and says with what */
+void seed_thread(uint64_t value); /* the same for a further thread */
 uint64_t random_word(void);
-uint32_t below(uint32_t n);         /* 0 … n - 1 */
+uint32_t below(uint32_t n);                    /* 0 … n - 1 */
 uint32_t between(uint32_t low, uint32_t high); /* low … high */
 void random_bytes(void *bytes, size_t size);
 
-/* ---- The device --------------------------------------------------------------------------------------------------- */
+/* ---- The device ------------------------------------------------------------------------------------------------ */
 
 struct gpu {
     VkInstance instance;
@@ -48,21 +48,22 @@ struct gpu {
     VkPhysicalDeviceMemoryProperties memory;
     VkPhysicalDeviceFeatures features; /* all that it has are switched on */
     VkQueueFamilyProperties family;
-    bool nvk;                          /* the driver is Mesa's NVK */
-    bool strict;                       /* sparse resources read as zero where nothing is bound */
+    bool nvk;    /* the driver is Mesa's NVK */
+    bool strict; /* sparse resources read as zero where nothing is bound */
     bool host_image_copy, placed_maps, external_memory, external_semaphore;
     PFN_vkWaitSemaphoresKHR wait_semaphores;
     PFN_vkSignalSemaphoreKHR signal_semaphore;
     PFN_vkGetSemaphoreCounterValueKHR semaphore_value;
 };
 
-void gpu_open(struct gpu *gpu);        /* skips where there is no device with a queue for all we do */
-void gpu_close(struct gpu *gpu);       /* waits until it is idle */
+void gpu_open(struct gpu *gpu);          /* skips where there is no device with a queue for all we do */
+void gpu_close(struct gpu *gpu);         /* waits until it is idle */
 VkResult gpu_try_close(struct gpu *gpu); /* the same; says how waiting ended */
-PFN_vkVoidFunction gpu_call(const struct gpu *gpu, const char *name); /* an extension's function, which must be there */
+PFN_vkVoidFunction gpu_call(const struct gpu *gpu,
+                            const char *name); /* an extension's function, which must be there */
 #define CALL(gpu, name) ((PFN_##name)gpu_call(gpu, #name))
 
-/* ---- Memory and buffers ------------------------------------------------------------------------------------------- */
+/* ---- Memory and buffers ---------------------------------------------------------------------------------------- */
 
 enum place { HOST, DEVICE };
 
@@ -79,15 +80,16 @@ VkBuffer buffer_handle(const struct gpu *gpu, VkDeviceSize size, VkBufferCreateF
 struct buffer buffer_make(const struct gpu *gpu, VkDeviceSize size, enum place place);
 void buffer_free(const struct gpu *gpu, struct buffer *buffer);
 
-/* ---- Commands ----------------------------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------------------------- */
 
 VkCommandBuffer commands_begin(const struct gpu *gpu);
-void commands_end(VkCommandBuffer commands); /* what they wrote is there for the host, too */
+void commands_end(VkCommandBuffer commands);                        /* what they wrote is there for the host, too */
 void commands_run(const struct gpu *gpu, VkCommandBuffer commands); /* ends, submits, waits, frees */
 void commands_free(const struct gpu *gpu, VkCommandBuffer commands);
 void barrier(VkCommandBuffer commands); /* transfers before it are done before transfers after it */
 void image_to_general(VkCommandBuffer commands, VkImage image, VkImageAspectFlags aspects);
-void copy(VkCommandBuffer commands, VkBuffer from, VkDeviceSize at, VkBuffer to, VkDeviceSize there, VkDeviceSize size);
+void copy(VkCommandBuffer commands, VkBuffer from, VkDeviceSize at, VkBuffer to, VkDeviceSize there,
+          VkDeviceSize size);
 
 /* A point of a timeline semaphore; the value is ignored for binary ones. */
 struct point {
