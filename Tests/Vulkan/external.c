@@ -277,7 +277,7 @@ static void sync_file(void)
         submit(&first, commands, NONE, (struct point){ here, 0 }, VK_NULL_HANDLE);
         int fd = semaphore_fd(here, type); /* -1: already done */
         struct pollfd wait = { .fd = fd, .events = POLLIN };
-        CHECK(fd < 0 || (poll(&wait, 1, 10000) == 1 && wait.revents & POLLIN), "polling the sync file gave %#x",
+        CHECK(fd < 0 || (poll(&wait, 1, -1) == 1 && wait.revents & POLLIN), "polling the sync file gave %#x",
               wait.revents);
         semaphore_import(there, fd, type);
         submit(&second, NULL, (struct point){ there, 0 }, NONE, fence);

@@ -18,7 +18,7 @@ static VkResult allocate(const VkMemoryAllocateInfo *info, VkDeviceMemory *memor
 {
     VkResult result = vkAllocateMemory(gpu.device, info, NULL, memory);
 
-    for (uint32_t tries = 0; tries < 20 && result == VK_ERROR_OUT_OF_DEVICE_MEMORY; tries++) {
+    for (uint32_t tries = 0; tries < 100 && result == VK_ERROR_OUT_OF_DEVICE_MEMORY; tries++) {
         usleep(10000);
         result = vkAllocateMemory(gpu.device, info, NULL, memory);
     }
