@@ -75,10 +75,8 @@ let package = Package(
         swift(
             "NouveauDevice",
             [
-                "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CNVMMU", "CNVEngine", "NVMMU", "GPUVM",
-                "NouveauUAPI", "CNouveauUAPI", "CMemfd", "CZlib",
                 "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CGPUVMBase", "CNVMMU", "CNVEngine", "NVMMU",
-                "GPUVM", "NouveauUAPI", "CMemfd",
+                "GPUVM", "NouveauUAPI", "CNouveauUAPI", "CMemfd", "CZlib",
             ]),
         swift("CObjects", []),
         swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC", "CObjects"]),
@@ -113,9 +111,7 @@ let package = Package(
             "NouveauDeviceTests",
             [
                 "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
-                "GPUVMTrace", "JSONLines", "GateSupport", "Model", "TraceSupport",
-                "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "CGPUVMBase", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
-                "GateSupport", "IoctlFuzz", "Model",
+                "GPUVMTrace", "JSONLines", "GateSupport", "IoctlFuzz", "Model", "TraceSupport",
             ]),
         .target(
             name: "IoctlFuzz",

@@ -136,6 +136,30 @@ static void record(const char *folder, const char *name, const char *memory)
     setenv("GPUVM_RECORD_MEMORY", memory, 1);
 }
 
+/* Addresses that are no good are errors, wherever they stand. */
+static void wild(void)
+{
+    static const struct nvu_getparam read_only = { .param = NVU_PARAM_CHIPSET_ID };
+    const uint64_t bad[] = { 0, 8, 0xffff, 1ull << 46, 1ull << 62, ~0ull - 4 };
+    struct gpuvm_nouveau_config config = { .size = sizeof config, .chipset = 0x172 };
+    struct nvu_vm_init init = { .kernel_managed_addr = 1ull << 39, .kernel_managed_size = 1ull << 38 };
+    struct nvu_vm_bind bind = { .op_count = 1 };
+    struct gpuvm_nouveau *device;
+    struct gpuvm_nouveau_file *file;
+
+    CHECK(gpuvm_nouveau_create(&config, &device) == 0);
+    CHECK(gpuvm_nouveau_open(device, "wild", &file) == 0);
+    CHECK(gpuvm_nouveau_ioctl(file, NVU_VM_INIT, &init) == 0);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CHECK(gpuvm_nouveau_ioctl(file, NVU_GEM_NEW, (void *)(uintptr_t)bad[i]) == -14);
+        bind.op_ptr = bad[i];
+        CHECK(gpuvm_nouveau_ioctl(file, NVU_VM_BIND, &bind) == -14);
+    }
+    CHECK(gpuvm_nouveau_ioctl(file, NVU_GETPARAM, (void *)(uintptr_t)&read_only) == -14);
+    gpuvm_nouveau_close(file);
+    gpuvm_nouveau_destroy(device);
+}
+
 int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : NULL;
@@ -145,6 +169,7 @@ int main(int argc, char **argv)
     CHECK(gpuvm_nouveau_create(&bad, &device) == -19);
     bad.size--;
     CHECK(gpuvm_nouveau_create(&bad, &device) == -22);
+    wild();
     record(folder, "stepped.jsonl", "1");
     client(0x172, 0);
     record(folder, "words.jsonl.gz", "0");

@@ -99,14 +99,14 @@ extension UVMM {
     }
 
     private func expected(_ va: UInt64) -> Expected? {
-        guard let mapping = mapping(va) else {
-            return regions.contains { $0.addr <= va && va < $0.addr + $0.range } ? .sparse : nil
+        if let mapping = mapping(va) {
+            var offset = mapping.offset + (va - mapping.addr)
+            // None: the buffer is away.
+            for piece in object(behind: mapping).placement.pieces {
+                if offset < piece.size { return .page(pa: piece.addr + offset) }
+                offset -= piece.size
+            }
         }
-        var offset = mapping.offset + (va - mapping.addr)
-        for piece in object(behind: mapping).placement.pieces {
-            if offset < piece.size { return .page(pa: piece.addr + offset) }
-            offset -= piece.size
-        }
-        return nil
+        return regions.contains { $0.addr <= va && va < $0.addr + $0.range } ? .sparse : nil
     }
 }

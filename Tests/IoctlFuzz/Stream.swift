@@ -33,6 +33,11 @@ struct Stream {
         device = try Device(chipset: chipset, options: options, gate: gate)
         arena = Arena()
         device.userMemory = arena
+        if oneIn(4) {
+            var recording = RecordingOptions()
+            recording.memory = oneIn(2)
+            try device.record(to: "/dev/null", options: recording)
+        }
         for _ in 0...below(3) { try open() }
     }
 
