@@ -10,14 +10,18 @@ struct ChildProcess {
     init(_ command: [String], _ environment: [String: String]) throws {
         // What a terminal sends goes to both; the child's end is this one's.
         for signal in Self.ofTerminal { Glibc.signal(signal, SIG_IGN) }
+        // What is to be passed on waits until there is somebody to pass it on to.
+        var held = signals(Self.passedOn), mask = sigset_t()
+        sigprocmask(SIG_BLOCK, &held, &mask)
+        defer { sigprocmask(SIG_SETMASK, &mask, nil) }
+
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        var defaults = sigset_t()
-        sigemptyset(&defaults)
-        for signal in Self.ofTerminal { sigaddset(&defaults, signal) }
+        var defaults = signals(Self.ofTerminal)
         posix_spawnattr_setsigdefault(&attributes, &defaults)
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF))
+        posix_spawnattr_setsigmask(&attributes, &mask)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))
 
         var pid: pid_t = 0
         let result = withCStrings(command) { arguments in
@@ -54,6 +58,13 @@ struct ChildProcess {
 
 /// The child, for the handler of signals; 0: it has ended.
 private let started = Atomic<pid_t>(0)
+
+private func signals(_ numbers: [Int32]) -> sigset_t {
+    var set = sigset_t()
+    sigemptyset(&set)
+    for number in numbers { sigaddset(&set, number) }
+    return set
+}
 
 /// An array of C strings as exec takes it.
 private func withCStrings<R>(_ texts: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R) -> R {
