@@ -73,21 +73,57 @@ static inline void bench_rounds(const struct bench_row *rows, size_t n, int roun
     free(ns);
 }
 
-/* Allocator hooks that ask for huge pages where a block has the size and alignment for them. */
+/*
+ * Allocator hooks: blocks of powers of two from huge pages, kept for the next one of their size when freed. (With the C
+ * library's, a large block costs whatever it takes to sort what other peers have freed.)
+ */
+enum { BENCH_ROOM_BITS = 36 };
+
+static char *bench_room;
+static size_t bench_room_used;
+static void *bench_blocks[BENCH_ROOM_BITS + 1];
+
+static inline unsigned bench_order(size_t size)
+{
+    return size <= 64 ? 6u : 64 - (unsigned)__builtin_clzll(size - 1);
+}
+
 static inline void *bench_alloc(void *ctx, size_t size, size_t align)
 {
+    unsigned order = bench_order(size > align ? size : align);
+    size_t block = (size_t)1 << order, at;
+    void *p = bench_blocks[order];
+
     (void)ctx;
-    void *p = aligned_alloc(align, (size + align - 1) & ~(align - 1));
-    if (p && align >= 2 << 20)
-        madvise(p, size, MADV_HUGEPAGE);
-    return p;
+    if (p) {
+        bench_blocks[order] = *(void **)p;
+        return p;
+    }
+    if (!bench_room) {
+        p = mmap(NULL, (size_t)1 << BENCH_ROOM_BITS, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p == MAP_FAILED)
+            return NULL;
+        madvise(p, (size_t)1 << BENCH_ROOM_BITS, MADV_HUGEPAGE);
+        bench_room = (char *)p;
+    }
+    at = ((uintptr_t)bench_room + bench_room_used + block - 1) & ~(block - 1);
+    at -= (uintptr_t)bench_room;
+    if (at + block > (size_t)1 << BENCH_ROOM_BITS)
+        return NULL;
+    bench_room_used = at + block;
+    return bench_room + at;
 }
 
 static inline void bench_free(void *ctx, void *p, size_t size)
 {
+    unsigned order = bench_order(size);
+
     (void)ctx;
-    (void)size;
-    free(p);
+    if (!p)
+        return;
+    *(void **)p = bench_blocks[order];
+    bench_blocks[order] = p;
 }
 
 /* A ring through `bytes` of memory in random order, one place a cache line: what a dependent load costs. */

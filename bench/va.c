@@ -142,7 +142,7 @@ static int run(size_t n, int rounds)
     for (int p = 0; p < PEERS; p++)
         if (spaces[p])
             peers[p]->close(spaces[p]);
-    free(chase.ring);
+    bench_free(NULL, chase.ring, chase.lines * 64);
     free(t);
     free((void *)(uintptr_t)b.order);
     free((void *)(uintptr_t)b.other_order);

@@ -57,6 +57,7 @@ typedef u64 resource_size_t;
 #define smp_load_acquire(p)     __atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_store_mb(x, v)      __atomic_store_n(&(x), v, __ATOMIC_SEQ_CST)
 #define rcu_assign_pointer(p, v) smp_store_release(&(p), v)
+#define rcu_dereference_raw(p)  READ_ONCE(p)
 #define xchg(p, v)              __atomic_exchange_n(p, v, __ATOMIC_SEQ_CST)
 #define try_cmpxchg(p, old, v)  __atomic_compare_exchange_n(p, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)
 #define mb()                    __atomic_thread_fence(__ATOMIC_SEQ_CST)
@@ -191,8 +192,6 @@ struct mutex {
 
 void *bench_kernel_alloc(size_t size);
 void bench_kernel_free(const void *p);
-/* Bytes of all chunks the slab holds. */
-size_t bench_kernel_memory(void);
 
 enum { GFP_KERNEL = 0, __GFP_ZERO = 0 };
 

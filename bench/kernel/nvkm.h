@@ -68,6 +68,10 @@ struct work_struct {
 #define sg_dma_len(s)     ((s)->length)
 #define sg_next(s)        ((s) + 1)
 enum { DMA_BIDIRECTIONAL };
+struct page *pfn_to_page(u64 pfn);
+dma_addr_t dma_map_page(struct device *dev, struct page *page, size_t offset, size_t size, int direction);
+int dma_mapping_error(struct device *dev, dma_addr_t addr);
+void dev_WARN(struct device *dev, const char *format, ...);
 #define dma_unmap_page(dev, addr, size, direction) ((void)(dev), (void)(addr))
 #define dma_alloc_coherent(dev, size, addr, flags) NULL
 #define dma_free_coherent(dev, size, p, addr)      ((void)(p))

@@ -77,7 +77,7 @@ static struct mmu_space *ours_open(const char *format)
 static void ours_close(struct mmu_space *s)
 {
     nvmmu_vmm_destroy(s->vmm);
-    free(s->memory);
+    bench_free(NULL, s->memory, MMU_TABLES);
     free(s);
 }
 
