@@ -43,7 +43,7 @@ final class Arena: UserMemory {
     func wild(_ random: inout some RandomNumberGenerator) -> UInt64 {
         let start = range.lowerBound, page = UInt64(Self.page), end = start + UInt64(Self.pages + 1) * page
         return [
-            0, 1, 0xfff, start, start + page - 4, end - 4, end - 12, end, end + page - 20, end + page, 1 << 47,
+            0 as UInt64, 1, 0xfff, start, start + page - 4, end - 4, end - 12, end, end + page - 20, end + page, 1 << 47,
             0xffff_8000_0000_0000, .max - 3, .max, random.next(),
         ].randomElement(using: &random)!
     }
