@@ -72,6 +72,10 @@ struct page *pfn_to_page(u64 pfn);
 dma_addr_t dma_map_page(struct device *dev, struct page *page, size_t offset, size_t size, int direction);
 int dma_mapping_error(struct device *dev, dma_addr_t addr);
 void dev_WARN(struct device *dev, const char *format, ...);
+#define dev_dbg(dev, ...)    ((void)(dev))
+#define dev_info(dev, ...)   ((void)(dev))
+#define dev_notice(dev, ...) ((void)(dev))
+#define dev_err(dev, ...)    ((void)(dev))
 #define dma_unmap_page(dev, addr, size, direction) ((void)(dev), (void)(addr))
 #define dma_alloc_coherent(dev, size, addr, flags) NULL
 #define dma_free_coherent(dev, size, p, addr)      ((void)(p))
@@ -105,5 +109,7 @@ struct nvkm_gsp_object {
     char unused;
 };
 #define nvkm_gsp_rm(gsp) ((gsp) != NULL)
+struct nvkm_vmm;
+void r535_mmu_vaspace_del(struct nvkm_vmm *vmm);
 
 #endif
