@@ -89,7 +89,7 @@ static void print_row(size_t n, enum va_row row, struct va_spaces *const *spaces
 {
     struct bench_row_result r = {.name = rows[row].name, .target = target(n, row)};
     double ratio[BENCH_ROUNDS_MOST];
-    char group[32];
+    char group[40];
 
     for (int i = 0; spaces[KERNEL] && i < rounds; i++)
         ratio[i] = t->ns[KERNEL][row][i] / t->ns[OURS][row][i];
