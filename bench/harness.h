@@ -1,6 +1,6 @@
 /*
- * A small harness: workloads are run in turns, several rounds, and the median of each is printed beside a limit
- * measured in the same rounds, so that noise and clock changes meet all alike.
+ * A small harness. Workloads are run in turns, several rounds, beside their peers and a limit in the same rounds, so
+ * that noise and clock changes meet all alike; report.h prints the medians.
  */
 #ifndef BENCH_HARNESS_H
 #define BENCH_HARNESS_H
@@ -40,12 +40,6 @@ static inline uint32_t *bench_shuffled(size_t n, uint64_t seed)
     return a;
 }
 
-/* One workload: runs once and returns ns per operation. */
-struct bench_row {
-    const char *name;
-    double (*run)(void *context);
-};
-
 enum { BENCH_ROUNDS_MOST = 64 };
 
 static inline int bench_compare(const void *a, const void *b)
@@ -58,19 +52,6 @@ static inline double bench_median(double *v, int n)
 {
     qsort(v, (size_t)n, sizeof *v, bench_compare);
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
-/* Runs all rows in turns; median[i] is row i's. */
-static inline void bench_rounds(const struct bench_row *rows, size_t n, int rounds, void *context, double *median)
-{
-    double *ns = (double *)malloc(n * BENCH_ROUNDS_MOST * sizeof *ns);
-    rounds = rounds > BENCH_ROUNDS_MOST ? BENCH_ROUNDS_MOST : rounds;
-    for (int r = 0; r < rounds; r++)
-        for (size_t i = 0; i < n; i++)
-            ns[i * BENCH_ROUNDS_MOST + (size_t)r] = rows[i].run(context);
-    for (size_t i = 0; i < n; i++)
-        median[i] = bench_median(ns + i * BENCH_ROUNDS_MOST, rounds);
-    free(ns);
 }
 
 /*
