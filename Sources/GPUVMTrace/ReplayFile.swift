@@ -38,19 +38,14 @@ package final class ReplayFile {
         kernelArea = area
     }
 
-    /// Remembers what a successful VM_BIND mapped.
+    /// Remembers what a successful VM_BIND mapped, the last that the address space saw.
     func noteBind(_ bind: TraceCall.VMBind, ours: [nvu_vm_bind_op], line: Int) {
         guard let uvmm else { return }
         var handles: [UInt64: UInt32] = [:]
-        var number: UInt32?
         for (recorded, op) in zip(bind.ops, ours) where recorded.usesObject {
             if let object = file.object(handle: op.handle) { handles[object.id] = recorded.handle }
-            // What is now where the call mapped something carries the call's number, if anything is.
-            number = number ?? uvmm.withLock {
-                uvmm.vm.space.findFirst(op.addr, 1).map { uvmm.state(of: $0.id).bind }
-            }
         }
-        if let number { binds[number] = Bind(line: line, handles: handles) }
+        binds[uvmm.lastBind] = Bind(line: line, handles: handles)
     }
 
     /// The recorded handle with which an extent's object was mapped.

@@ -108,6 +108,9 @@ package final class UVMM: @unchecked Sendable {
         return body()
     }
 
+    /// The number of the last VM_BIND that got as far as to have one; 0: none.
+    package var lastBind: UInt32 { binds.load(ordering: .relaxed) }
+
     /// - Returns: the number of the next VM_BIND, from 1.
     func nextBind() -> UInt32 { binds.wrappingAdd(1, ordering: .relaxed).newValue }
 
