@@ -97,7 +97,9 @@ static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
             .acd = f->traits & NVMMU_TRAIT_PCF,
         },
     };
-    if (f->gart && (out->pte.ro || out->pte.vol || out->pte.priv))
+    if (out->pte.vol && f->traits & NVMMU_TRAIT_NO_VOL)
+        return -EINVAL;
+    if (f->gart && (out->pte.ro || out->pte.priv))
         return -EINVAL; /* nouveau takes empty arguments only */
     if (f->kinds->storage)
         return storage_init(vmm, m, kind, out);

@@ -364,6 +364,28 @@ static void a_table_that_was_emptied_to_zeros_says_so_and_is_not_cleared_again(v
     close_all(f);
 }
 
+static void what_entries_cannot_say_is_refused(void)
+{
+    static const struct nvmmu_piece piece = {VRAM, 0x2000};
+    static const uint64_t pages[] = {VRAM, VRAM + 0x1000};
+    struct fixture f = open_as("nv50");
+    struct nvmmu_map map = {.va = VA, .size = 0x2000, .shift = 12, .target = NVMMU_VRAM, .object_shift = 12, .vol = true};
+
+    REQUIRE(nvmmu_vmm_get(f.v, VA, 0x2000, 12) == 0, "get");
+    map.pieces = &piece;
+    map.piece_count = 1;
+    REFUSED(f, nvmmu_vmm_map(f.v, &map));
+    map.pieces = NULL;
+    map.pages = pages;
+    map.page_count = 2;
+    REFUSED(f, nvmmu_vmm_map(f.v, &map));
+    map.vol = false;
+    REQUIRE(nvmmu_vmm_map(f.v, &map) == 0, "without");
+    REQUIRE(nvmmu_vmm_unmap(f.v, VA, 0x2000, 12, false) == 0, "unmap");
+    REQUIRE(nvmmu_vmm_put(f.v, VA, 0x2000, 12) == 0, "put");
+    close_all(f);
+}
+
 static void requests_are_whole_pages_in_a_clients_area(void)
 {
     struct fixture f = {.b = bank_new()};
@@ -912,6 +934,7 @@ int main(void)
     addresses_fit_their_fields();
     memory_of_tables_fits_the_entries_that_point_at_it();
     a_table_that_was_emptied_to_zeros_says_so_and_is_not_cleared_again();
+    what_entries_cannot_say_is_refused();
     requests_are_whole_pages_in_a_clients_area();
     memory_suits_the_page_size_and_the_kind_is_known();
     a_page_in_a_sparse_2m_hole_leaves_the_hole_as_it_was();
