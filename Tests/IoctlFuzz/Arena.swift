@@ -42,10 +42,11 @@ final class Arena: UserMemory {
     /// Bad, or good for reading alone, or good in part.
     func wild(_ random: inout some RandomNumberGenerator) -> UInt64 {
         let start = range.lowerBound, page = UInt64(Self.page), end = start + UInt64(Self.pages + 1) * page
-        return [
-            0 as UInt64, 1, 0xfff, start, start + page - 4, end - 4, end - 12, end, end + page - 20, end + page, 1 << 47,
+        let addresses: [UInt64] = [
+            0, 1, 0xfff, start, start + page - 4, end - 4, end - 12, end, end + page - 20, end + page, 1 << 47,
             0xffff_8000_0000_0000, .max - 3, .max, random.next(),
-        ].randomElement(using: &random)!
+        ]
+        return addresses.randomElement(using: &random)!
     }
 
     // MARK: As the device sees it
