@@ -226,8 +226,9 @@ private struct Rig {
         #expect(client.exec(rig.owner.channel) == 0)
         let wrongBack = client.wrongPage()
         #expect(wrongBack == nil && client.location(large) == .vram)
-        let walks = [UInt64(0), 5 * 4096, 4 * mib, 16 * mib].map { client.file.uvmm!.tables.walk(Self.base + $0) }
-        #expect(walks.map(\.isPage) == [true, false, true, false])
+        let offsets: [UInt64] = [0, 5 * 4096, 4 * mib, 16 * mib]
+        let isMapped = offsets.map { client.file.uvmm!.tables.walk(Self.base + $0).isPage }
+        #expect(isMapped == [true, false, true, false])
         #expect(client.bind([unmap(Self.base, 8 * mib)]) == 0)
     }
 
