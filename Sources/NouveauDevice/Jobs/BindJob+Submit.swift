@@ -117,12 +117,12 @@ extension BindJob {
 
     /// The checks against the sparse regions (7b).
     private func validateRegions() throws(KernelErrno) {
-        let mayGoOn = uvmm.mutex.withLock { ops.allSatisfy(isSettled) }
-        guard !mayGoOn else { return }
+        // Mostly no region is in the way: one look at all.
+        if uvmm.mutex.withLock({ ops.allSatisfy(isSettled) }) { return }
         for op in ops { try validateRegion(op) }
     }
 
-    /// A map that no region is in the way of, or no change of regions at all.
+    /// There is nothing to wait for, and no region refuses it.
     private func isSettled(_ op: BindOp) -> Bool {
         guard op.kind == .map else { return op.kind != .mapSparse }
         guard let region = uvmm.sparse.first(overlapping: op.addr, op.range) else { return true }
