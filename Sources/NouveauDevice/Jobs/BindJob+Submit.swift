@@ -118,7 +118,8 @@ extension BindJob {
     /// The checks against the sparse regions (7b).
     private func validateRegions() throws(KernelErrno) {
         // Mostly no region is in the way: one look at all.
-        if uvmm.mutex.withLock({ ops.allSatisfy(isSettled) }) { return }
+        let areSettled = uvmm.mutex.withLock { ops.allSatisfy(isSettled) }
+        if areSettled { return }
         for op in ops { try validateRegion(op) }
     }
 
