@@ -166,10 +166,11 @@ final class Validator: @unchecked Sendable {
     private func check(from entry: HeldLocks.Entry, to target: LockClass, _ site: Site, _ gate: Gate) {
         spin.lock()
         let path = connect(entry.lockClass, target, sites: (site, entry.site))
+        let onPath = path?.map { classes[$0.target] }
         spin.unlock()
-        guard let path else { return }
+        guard let path, let onPath else { return }
         let isSelf = entry.lockClass === target
-        let names = ([entry.lockClass, target] + path.map { classes[$0.target] }).map { "\($0)" }
+        let names = ([entry.lockClass, target] + onPath).map { "\($0)" }
         let known = path.compactMap(\.sites)
         var text = isSelf ? "two of \(target) taken" : names.joined(separator: " > ")
         for sites in known { text += "\n  known from \(sites.taken), held from \(sites.held)" }

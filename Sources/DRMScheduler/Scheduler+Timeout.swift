@@ -4,10 +4,10 @@ public import KernelErrno
 
 /// Deals with the oldest job, which has had its time.
 final class TimeoutWork: Work, @unchecked Sendable {
-    /// Whose it is, which outlives its runs.
-    @exclusivity(unchecked) unowned(unsafe) var scheduler: Scheduler!
+    /// May be gone when a timer that was disarmed too late comes.
+    weak var scheduler: Scheduler?
 
-    override func run() { scheduler.handleTimeout() }
+    override func run() { scheduler?.handleTimeout() }
 }
 
 // Timeouts and resets (jobs.md §6.6, §3.1).

@@ -43,7 +43,7 @@ public final class FenceArray: Fence, @unchecked Sendable {
     /// One more has signalled.
     /// - Returns: whether that was the last one needed.
     private func note(_ fence: Fence) -> Bool {
-        if case .failed(let error) = fence.status, pending.load(ordering: .relaxed) > 0,
+        if case .failed(let error) = fence.status, pending.load(ordering: .relaxed) > 0, !isFlaggedSignaled,
             hasError.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
         {
             setError(error)

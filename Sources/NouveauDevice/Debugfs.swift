@@ -5,7 +5,7 @@ extension Device {
     ///
     /// Where the kernel prints an object's address, an address made of the object's id stands.
     public func gpuvas() -> String {
-        files.compactMap(\.uvmm).map { $0.gpuvas() }.joined()
+        spaces.map { $0.gpuvas() }.joined()
     }
 
     /// What ``gpuvas()`` tells, and by which handle and with which kind and pages objects are mapped, as JSON: one object a
@@ -17,7 +17,7 @@ extension Device {
     ///
     /// `object` is what the text has; `page_size` is in bytes; `sparse`: the mapping lies in a sparse region.
     public func gpuvasJSON() -> String {
-        files.compactMap(\.uvmm).map { String(decoding: $0.gpuvasJSON().bytes, as: UTF8.self) + "\n" }.joined()
+        spaces.map { String(decoding: $0.gpuvasJSON().bytes, as: UTF8.self) + "\n" }.joined()
     }
 }
 

@@ -63,7 +63,7 @@ public final class Device: @unchecked Sendable {
     // Guarded by the spin lock.
     private var counted = DeviceStatistics()
     /// Open files, newest first; each takes itself out when it closes.
-    private var openFiles: [Unmanaged<DeviceFile>] = []
+    private var openFiles: [OpenFile] = []
     private var opened = 0
     private var reportedFaults: [FaultReport] = []
 
@@ -121,7 +121,7 @@ public final class Device: @unchecked Sendable {
         }
         let file = DeviceFile(
             device: self, name: String(decoding: name.utf8.prefix(31), as: UTF8.self), serial: serial)
-        spin.withLock { openFiles.insert(Unmanaged.passUnretained(file), at: 0) }
+        spin.withLock { openFiles.insert(OpenFile(file: file), at: 0) }
         return file
     }
 
@@ -129,11 +129,25 @@ public final class Device: @unchecked Sendable {
     /// `map_handle - 0x1_0000_0000` on. Belongs to the device, which closes it.
     public var storeDescriptor: Int32 { memory.store.descriptor }
 
-    var files: [DeviceFile] { spin.withLock { openFiles.map { $0.takeUnretainedValue() } } }
+    /// An open file as others than its client see it.
+    private struct OpenFile {
+        weak var file: DeviceFile?
+        var uvmm: UVMM?
+    }
 
+    var files: [DeviceFile] { spin.withLock { openFiles.compactMap(\.file) } }
+    /// Of all clients, the newest first.
+    var spaces: [UVMM] { spin.withLock { openFiles.compactMap(\.uvmm) } }
+
+    func note(_ uvmm: UVMM, of file: DeviceFile) {
+        spin.withLock {
+            for i in openFiles.indices where openFiles[i].file === file { openFiles[i].uvmm = uvmm }
+        }
+    }
+
+    /// The file still holds its address space. One that is gone already shows none any more.
     func forget(_ file: DeviceFile) {
-        let closed = Unmanaged.passUnretained(file).toOpaque()
-        spin.withLock { openFiles.removeAll { $0.toOpaque() == closed } }
+        spin.withLock { openFiles.removeAll { $0.file == nil || $0.file === file } }
     }
 
     func count(_ change: (inout DeviceStatistics) -> Void) { spin.withLock { change(&counted) } }

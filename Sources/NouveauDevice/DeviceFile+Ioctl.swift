@@ -54,7 +54,7 @@ extension DeviceFile {
         case .getParam: try getParam(a)
         case .version: try version(a)
         case .getCap: try getCap(a)
-        case .setClientName: clientName = try NouveauUAPI.clientName(a, userMemory)
+        case .setClientName: rename(try NouveauUAPI.clientName(a, userMemory))
         // No chip of ours has zero-culling regions to tell of, nor shared virtual memory.
         case .getZcullInfo: throw .ENOTTY
         case .svmInit: throw .ENOSYS

@@ -2,6 +2,7 @@ internal import DRMLock
 internal import DRMSync
 internal import KernelErrno
 internal import NouveauUAPI
+internal import Synchronization
 
 /// One open file of the device (the kernel's drm_file and nouveau_cli). Closes itself when nobody holds it any more.
 ///
@@ -19,8 +20,10 @@ public final class DeviceFile: @unchecked Sendable {
     let binds: JobQueue
     /// "comm[pid]".
     let name: String
-    /// What SET_CLIENT_NAME gave; empty: nothing.
-    var clientName = ""
+
+    private let nameLock = SpinLock()
+    /// Guarded by the lock of the name.
+    private var givenName = ""
 
     /// The client's address space; `nil` before VM_INIT.
     package internal(set) var uvmm: UVMM?
@@ -37,7 +40,7 @@ public final class DeviceFile: @unchecked Sendable {
     /// Newest first.
     var channels: [Channel] = []
     var nvifObjects: [UInt64: NVIFObject] = [:]
-    var isOpen = true
+    private let openFlag = Atomic<Bool>(true)
 
     init(device: Device, name: String, serial: Int) {
         self.device = device
@@ -57,6 +60,15 @@ public final class DeviceFile: @unchecked Sendable {
         close()
     }
 
+    var isOpen: Bool { openFlag.load(ordering: .acquiring) }
+
+    /// What SET_CLIENT_NAME gave; empty: nothing.
+    var clientName: String { nameLock.withLock { givenName } }
+
+    func rename(_ name: String) {
+        nameLock.withLock { givenName = name }
+    }
+
     var jobQueues: [JobQueue] { [binds] + channels.compactMap(\.jobs) }
 
     var userMemory: any UserMemory { device.userMemory }
@@ -67,8 +79,7 @@ public final class DeviceFile: @unchecked Sendable {
 
     /// Closes the file, in the kernel's order; more than once is the same as once.
     public func close() {
-        guard isOpen else { return }
-        isOpen = false
+        guard openFlag.exchange(false, ordering: .acquiringAndReleasing) else { return }
         record?.willClose(uvmm)
         syncobjs.removeAll()
         objects.removeAll()
@@ -77,8 +88,8 @@ public final class DeviceFile: @unchecked Sendable {
         for channel in channels { free(channel) }
         binds.fini()
         uvmm?.tearDown()
-        uvmm = nil
         device.forget(self)
+        uvmm = nil
         record?.didClose()
     }
 }

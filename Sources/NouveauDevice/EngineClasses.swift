@@ -1,5 +1,5 @@
-/// The classes of engine objects a chip's channels offer, as Linux 7.2 lists them: what SCLASS answers, and the
-/// place where engines will hang.
+/// The classes of engine objects a chip's channels offer, as Linux 7.2 lists them: what SCLASS answers, and what a
+/// channel's engines are made of.
 struct EngineClasses {
     /// Of the channel itself.
     let host: UInt16

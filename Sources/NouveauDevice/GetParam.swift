@@ -1,4 +1,4 @@
-internal import Glibc
+internal import DRMLock
 internal import KernelErrno
 internal import NouveauUAPI
 
@@ -26,17 +26,11 @@ extension Device {
         case .vmVRAMBase: 0
         // One GPC with one TPC, as small as it gets.
         case .graphUnits: 0x0100_0101
-        case .ptimerTime: Self.now()
+        case .ptimerTime: gate.now
         case .hasBOUsage, .hasPageflip, .hasVMATilemode: 1
         case .execPushMax: UInt64(Exec.pushMax)
         case .vramBARSize: options.vram
         case .vramUsed: memory.vram.used + (isSoC ? 0 : memory.tables.used)
         }
-    }
-
-    private static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }

@@ -11,7 +11,8 @@ extension Gate {
     /// Source: jobs.md 12.
     func declareDeviceLocks() {
         declareOrder([
-            DeviceFile.lockClass, JobQueue.lockClass, UVMM.lockClass, Reservation.lockClass, UVMM.tablesLockClass,
+            DeviceFile.lockClass, JobQueue.lockClass, Evictor.lockClass, UVMM.lockClass, Reservation.lockClass,
+            UVMM.tablesLockClass,
         ])
         declareOrder([Reservation.lockClass, .fenceWait])
         declareOrder([.signalling, UVMM.tablesLockClass])

@@ -23,14 +23,14 @@ extension DeviceFile {
     }
 
     private func nvifNew(_ call: NVIFCall, _ new: NVIFCall.NewObject) throws(KernelErrno) {
+        let target = call.isChannelRoute ? channel(call.channel) : nil
+        guard target != nil || !call.isChannelRoute else { throw .EINVAL }
+        guard nvifObjects[new.object] == nil else { throw .EEXIST }
         var object = NVIFObject.device
-        if call.isChannelRoute {
-            guard let channel = channel(call.channel) else { throw .EINVAL }
-            guard nvifObjects[new.object] == nil else { throw .EEXIST }
-            guard let oclass = channel.classes.first(where: { Int32($0) == new.oclass }) else { throw .EINVAL }
+        if let target {
+            guard let oclass = target.classes.first(where: { Int32($0) == new.oclass }) else { throw .EINVAL }
             object = .engine(oclass)
         }
-        guard nvifObjects[new.object] == nil else { throw .EEXIST }
         nvifObjects[new.object] = object
     }
 }

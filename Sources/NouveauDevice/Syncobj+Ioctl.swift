@@ -32,7 +32,13 @@ extension DeviceFile {
         if call.isSyncFile {
             guard case .syncFile(let file)? = device.descriptors[call.fd] else { throw .EINVAL }
             guard let syncobj = syncobjs[call.handle] else { throw .ENOENT }
-            if call.point != 0 { syncobj.add(call.point, file.fence) } else { syncobj.replace(with: file.fence) }
+            if call.point != 0 {
+                // What was exported of a timeline is a link of it, and must not be one of another.
+                let isLink = file.fence is FenceChain
+                syncobj.add(call.point, isLink ? Fence.merge([file.fence], gate: device.gate) : file.fence)
+            } else {
+                syncobj.replace(with: file.fence)
+            }
         } else {
             guard case .syncobj(let syncobj)? = device.descriptors[call.fd] else { throw .EINVAL }
             call.store(handle: syncobjs.insert(syncobj), in: a)

@@ -272,7 +272,9 @@ extension DeviceFile {
         guard !isUVMMDisabled else { throw .ENOSYS }
         // The kernel would leak the first one (deviation VM-INIT-TWICE).
         guard uvmm == nil else { throw .EBUSY }
-        uvmm = try UVMM(name: name, kernelAddr: call.kernelAddr, kernelSize: call.kernelSize, device: device)
+        let space = try UVMM(name: name, kernelAddr: call.kernelAddr, kernelSize: call.kernelSize, device: device)
+        uvmm = space
+        device.note(space, of: self)
     }
 }
 

@@ -100,7 +100,7 @@ extension Shape {
         (NVU_SYNCOBJ_CREATE, Shape(size: 8)),
         (NVU_SYNCOBJ_DESTROY, Shape(size: 8, fields: [(0, 4, .syncobj)])),
         (NVU_SYNCOBJ_HANDLE_TO_FD, Shape(size: 24, fields: [(0, 4, .syncobj), (4, 4, .below(4)), (16, 8, .oneOf([0, 0, 3]))])),
-        (NVU_SYNCOBJ_FD_TO_HANDLE, Shape(size: 24, fields: [(0, 4, .syncobj), (4, 4, .below(4)), (8, 4, .descriptor)])),
+        (NVU_SYNCOBJ_FD_TO_HANDLE, Shape(size: 24, fields: [(0, 4, .syncobj), (4, 4, .below(4)), (8, 4, .descriptor), (16, 8, .oneOf([0, 0, 3]))])),
         (NVU_SYNCOBJ_WAIT, Shape(size: 40, fields: [(0, 8, .array(syncobj, countAt: 16)), (8, 8, .moment), (20, 4, .oneOf([0, 1, 2, 3, 8]))])),
         (0xc020_64c3, Shape(size: 32, fields: [(0, 8, .array(syncobj, countAt: 16)), (8, 8, .moment), (20, 4, .below(4))])),
         (NVU_SYNCOBJ_TIMELINE_WAIT, timelineWait(size: 48)), (0xc028_64ca, timelineWait(size: 40)),

@@ -18,7 +18,8 @@ import Testing
 
     /// Outermost first.
     private static let classes = [
-        DeviceFile.lockClass, JobQueue.lockClass, UVMM.lockClass, Reservation.lockClass, UVMM.tablesLockClass,
+        DeviceFile.lockClass, JobQueue.lockClass, Evictor.lockClass, UVMM.lockClass, Reservation.lockClass,
+        UVMM.tablesLockClass,
     ]
 
     /// A lock of a class, as the device has it.

@@ -1,4 +1,5 @@
 import CNouveauUAPI
+import DRMSync
 import KernelErrno
 import Testing
 
@@ -313,6 +314,19 @@ import Testing
         #expect(handleCall(NVU_SYNCOBJ_FD_TO_HANDLE, b, fd: fd, flags: 1).result == 0)
         #expect(query([b]) == (0, [0]))
         #expect(wait([b]) == (0, 0))
+    }
+
+    @Test("a point of a timeline, exported as a sync_file, becomes a point of another", arguments: [true, false])
+    func pointToPoint(isPending: Bool) throws {
+        let (a, b) = (create(), create()), gate = client.device.gate
+        let fence = Fence(gate: gate, context: gate.allocateContexts(), seqno: 1)
+        try #require(client.file.syncobjs[a]).add(5, fence)
+        if !isPending { fence.signal() }
+        let fd = handleCall(NVU_SYNCOBJ_HANDLE_TO_FD, a, flags: 3, point: 5).fd
+        #expect(handleCall(NVU_SYNCOBJ_FD_TO_HANDLE, b, fd: fd, flags: 3, point: 7).result == 0)
+        #expect(query([b]) == (0, [isPending ? 0 : 7]))
+        fence.signal()
+        #expect(query([b]) == (0, [7]))
     }
 
     @Test("EVENTFD: flags and pad, handle, descriptor")

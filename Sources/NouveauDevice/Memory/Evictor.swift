@@ -28,7 +28,7 @@ final class Evictor: @unchecked Sendable {
         case space(UVMM)
     }
 
-    private static let lockClass = LockClass("evictor.mutex")
+    static let lockClass = LockClass("evictor.mutex")
 
     init(_ memory: DeviceMemory, gate: Gate) {
         self.memory = memory
