@@ -111,7 +111,7 @@ static int run_span(struct memory *m, uint64_t va, uint64_t want, bool write, st
     struct nvmmu_extents it;
     struct nvmmu_extent e;
 
-    nvmmu_extents_init(&it, &m->is.space, va, want < SPAN_BYTES ? want : SPAN_BYTES);
+    nvmmu_extents_init(&it, &m->is.space, va, want);
     if (!nvmmu_extents_next(&it, &e) || e.state == NVMMU_UNMAPPED)
         return fault(m, va, NVMMU_FAULT_PTE, write);
     *out = (struct span){NULL, e.size};
@@ -127,6 +127,7 @@ static int long_span(struct memory *m, uint64_t va, uint64_t want, bool write, s
 {
     struct nvmmu_translation t;
 
+    want = want < SPAN_BYTES ? want : SPAN_BYTES;
     nvmmu_translate(&m->is.space, va, &t);
     if (t.state == NVMMU_UNMAPPED)
         return fault(m, va, t.fault, write);

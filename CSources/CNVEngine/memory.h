@@ -10,7 +10,7 @@
 
 #define PAGE       4096u
 #define PAGES_BITS 8 /* log2 of the pages remembered for each direction */
-#define SPAN_BYTES (2ull << 20) /* most of a span, so that looking ahead is never for nothing */
+#define SPAN_BYTES (2ull << 20) /* most of a span: looking ahead is not for nothing, and a step ends in time */
 
 struct page {
     uint64_t number;

@@ -387,6 +387,33 @@ static void long_copy(struct test *t)
     t->m->words = t->m->begun = 0;
 }
 
+/* A page of 512 MiB, with memory in a row behind it: a step does some 32 MiB of it, no more. */
+static void huge_page(void)
+{
+    static struct test t;
+    const uint64_t va = 1ull << 40, size = FRAMES * (uint64_t)PAGE;
+    struct nvmmu_piece piece = {FRAME_BASE, 512u << 20};
+    struct nvmmu_map map = {.va = va, .size = piece.size, .shift = 29, .target = NVMMU_VRAM, .object_shift = 29,
+                            .pieces = &piece, .piece_count = 1};
+    uint64_t done = 0;
+    int state;
+
+    t.m = machine_new("ga100-512m", 0xc7b5);
+    REQUIRE(!nvmmu_vmm_get(t.m->vmm, va, piece.size, 29) && !nvmmu_vmm_map(t.m->vmm, &map), "map");
+    set_line(&t, va, va, (uint32_t)size);
+    method(t.m, COPY, 0x300, 0x186);
+    submit(t.m);
+    do {
+        uint64_t before = done;
+
+        state = nvengine_channel_step(t.m->channel);
+        done = nvengine_channel_statistics(t.m->channel).bytes;
+        REQUIRE(done - before <= 34 << 20, "0x%" PRIx64 " bytes in a step", done - before);
+    } while (state == NVENGINE_READY);
+    REQUIRE(state == NVENGINE_IDLE && done == size, "state %d, 0x%" PRIx64 " bytes", state, done);
+    machine_delete(t.m);
+}
+
 /* Megabytes in one line and in many, from the frames' start, over the ends of what the hook gives at once. */
 static void big_copies(struct test *t)
 {
@@ -474,5 +501,6 @@ int main(void)
     class_of(&rng, 0xc5b5, "tu102");
     class_of(&rng, 0xc6b5, "ga100");
     class_of(&rng, 0xc7b5, "ga100");
+    huge_page();
     return 0;
 }

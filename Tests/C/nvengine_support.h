@@ -7,7 +7,7 @@
 #include "nvmmu_support.h"
 
 #define PAGE       4096u
-#define FRAMES     4096u
+#define FRAMES     16384u
 #define FRAME_BASE 0x80000000ull
 #define PUSH_VA    0x10000000ull
 #define PUSH_PAGES 64u
@@ -140,8 +140,7 @@ static inline struct machine *machine_new(const char *format, uint16_t copy)
 
     m->bank = bank_new();
     m->vmm = vmm_new(m->bank, format);
-    m->memory = aligned_alloc(PAGE, FRAMES * (size_t)PAGE);
-    memset(m->memory, 0, FRAMES * (size_t)PAGE);
+    m->memory = calloc(FRAMES, PAGE);
     m->time = 1000;
     m->push = (uint32_t *)(void *)machine_map(m, PUSH_VA, PUSH_PAGES, false);
     machine_channel(m, copy);
