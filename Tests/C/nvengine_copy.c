@@ -237,14 +237,14 @@ static void send_side(struct test *t, const struct launch *l, unsigned i)
     method(m, COPY, block + 8, s->rows);
     method(m, COPY, block + 12, s->slices);
     method(m, COPY, block + 16, s->layer);
-    if (t->class_id < 0xc1b5 || !pick(t, 4))
-        method(m, COPY, block + 20, s->y << 16 | s->x);
-    if (t->class_id < 0xc1b5) /* no such methods: they change nothing */
-        method(m, COPY, origin, 77);
-    else {
+    if (t->class_id >= 0xc1b5 && pick(t, 2)) {
         method(m, COPY, origin, s->x);
         method(m, COPY, origin + 4, s->y);
+        return;
     }
+    method(m, COPY, block + 20, s->y << 16 | s->x);
+    if (t->class_id < 0xc1b5) /* no such methods: they change nothing */
+        method(m, COPY, origin, 77);
 }
 
 static void send(struct test *t, const struct launch *l)

@@ -73,26 +73,27 @@ static void acquires(struct machine *m, uint8_t *at)
 
 static void require_inline(struct machine *m, uint8_t *memory, unsigned subchannel, uint64_t *rng)
 {
-    enum { SIZE = 16 * PAGE };
+    enum { SIZE = 16 * PAGE, ROWS = 32 };
     static uint8_t expected[SIZE];
     uint32_t length = 1 + (uint32_t)below(rng, 200), lines = 1 + (uint32_t)below(rng, 12), x = 0, y = 0;
-    uint32_t pitch = length + (uint32_t)below(rng, 300), height = (uint32_t)below(rng, 3), words;
+    uint32_t pitch = length + (uint32_t)below(rng, 300), words;
+    uint32_t height = (uint32_t)below(rng, 3), depth = (uint32_t)below(rng, 2), layer = (uint32_t)below(rng, 2);
     bool tiled = below(rng, 2);
     uint64_t base = below(rng, 8000);
     struct nvengine_layout layout;
 
     memcpy(expected, memory, SIZE);
-    REQUIRE(!nvengine_layout_init(&layout, 512, 64, height, 0), "layout");
+    REQUIRE(!nvengine_layout_init(&layout, 512, ROWS, height, depth), "layout");
     if (tiled)
-        x = (uint32_t)below(rng, 512 - length), y = (uint32_t)below(rng, 64 - lines), base &= ~511ull;
+        x = (uint32_t)below(rng, 512 - length), y = (uint32_t)below(rng, ROWS - lines), base &= ~511ull;
     address(m, subchannel, 0x188, VA + base);
     method(m, subchannel, 0x180, length);
     method(m, subchannel, 0x184, lines);
     method(m, subchannel, 0x190, pitch);
-    method(m, subchannel, 0x194, height << 4);
+    method(m, subchannel, 0x194, height << 4 | depth << 8);
     method(m, subchannel, 0x198, 512);
-    method(m, subchannel, 0x19c, 64);
-    method(m, subchannel, 0x1a4, 0);
+    method(m, subchannel, 0x19c, ROWS);
+    method(m, subchannel, 0x1a4, layer);
     method(m, subchannel, 0x1a8, x);
     method(m, subchannel, 0x1ac, y);
     address(m, subchannel, 0x1dc, VA + 15 * PAGE);
@@ -106,7 +107,7 @@ static void require_inline(struct machine *m, uint8_t *memory, unsigned subchann
         put(m, data);
         for (uint32_t k = 0; k < 4 && 4 * i + k < length * lines; k++) {
             uint32_t at = 4 * i + k, px = at % length, py = at / length;
-            uint64_t to = base + (tiled ? nvengine_layout_offset(&layout, x + px, y + py, 0) : py * pitch + px);
+            uint64_t to = base + (tiled ? nvengine_layout_offset(&layout, x + px, y + py, layer) : py * pitch + px);
 
             expected[to] = (uint8_t)(data >> 8 * k);
         }
