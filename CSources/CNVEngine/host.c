@@ -6,7 +6,6 @@
 
 #include <errno.h>
 
-
 enum {
     ILLEGAL = 0x04,
     NOP = 0x08,
@@ -124,7 +123,7 @@ static int sem_release(struct nvengine_channel *c, uint32_t data)
         if (r.reduction >= REDUCE_NONE || !is_supported(r.reduction, r.is_long, r.is_signed))
             return nvengine__fail(c, NVENGINE_ERROR_SEMAPHORE);
     }
-    if (r.va & (r.timestamp ? 15 : r.is_long ? 7 : 3))
+    if (r.va & (r.timestamp ? 15 : r.is_long ? 7 : 0))
         return nvengine__fail(c, NVENGINE_ERROR_SEMAPHORE);
     return nvengine__release(c, &r);
 }

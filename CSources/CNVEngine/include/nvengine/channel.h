@@ -51,7 +51,8 @@ enum nvengine_error {
     NVENGINE_ERROR_MMU = 1,       /* an access that the page tables do not allow */
     NVENGINE_ERROR_PBENTRY = 2,   /* a header of no known form */
     NVENGINE_ERROR_METHOD = 3,    /* the method that is illegal by definition */
-    NVENGINE_ERROR_SEMAPHORE = 4, /* host semaphore: unknown operation, or the address is not aligned for it */
+    NVENGINE_ERROR_SEMAPHORE = 4, /* a host semaphore's operation is unknown, or the address of the host's or an
+                                   * engine's is not aligned for what is done */
     NVENGINE_ERROR_LAUNCH = 5,    /* an engine was started with values it does not take */
 };
 /* "MMU", "PBENTRY" …; NULL: no such error. */
@@ -161,8 +162,9 @@ struct nvengine_statistics {
 struct nvengine_statistics nvengine_channel_statistics(const struct nvengine_channel *c);
 /* Pushes not done to their end, the one under way too. */
 size_t nvengine_channel_pending(const struct nvengine_channel *c);
-/* The last value of a method on a subchannel; below 0x100 the host's, the same on all. `address` is taken modulo
- * NVENGINE_METHODS_END, `subchannel` modulo 8. */
+/* The last value of a method on a subchannel; below 0x100 the host's, the same on all, but for address 0 (SET_OBJECT),
+ * which is not kept: nvengine_channel_bound() has it. `address` is taken modulo NVENGINE_METHODS_END, `subchannel`
+ * modulo 8. */
 uint32_t nvengine_channel_register(const struct nvengine_channel *c, unsigned subchannel, uint32_t address);
 /* The class a subchannel has; 0: none. */
 uint16_t nvengine_channel_bound(const struct nvengine_channel *c, unsigned subchannel);
