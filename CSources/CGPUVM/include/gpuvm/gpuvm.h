@@ -124,7 +124,8 @@ int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, u
 /* Removes and unlinks a mapping. -ENOENT: not in the space. -EPERM: the reserved one. */
 int gpuvm_remove(struct gpuvm *vm, gpuvm_va va);
 
-/* The lowest mapping intersecting the inclusive interval [addr, addr + range - 1] (drm_gpuva_find_first). */
+/* Look-ups answer GPUVM_VA_NONE where there is none.
+ * The lowest mapping intersecting the inclusive interval [addr, addr + range - 1] (drm_gpuva_find_first). */
 gpuvm_va gpuvm_find_first(const struct gpuvm *vm, uint64_t addr, uint64_t range);
 /* find_first, only if address and range are both equal (drm_gpuva_find). */
 gpuvm_va gpuvm_find(const struct gpuvm *vm, uint64_t addr, uint64_t range);
@@ -243,9 +244,11 @@ void gpuvm_ops_fini(struct gpuvm_ops *ops);
  * kernel's generator gives. -EINVAL: invalid range, unknown kind, the list is applied. -ENOENT: unknown bo. -ENOMEM.
  */
 int gpuvm_sm_ops(struct gpuvm *vm, const struct gpuvm_req *req, struct gpuvm_ops *ops);
-/* One PREFETCH per mapping that intersects, the reserved one included; no range check (drm_gpuvm_prefetch_ops_create). */
+/* One PREFETCH per mapping that intersects, the reserved one included; no range check (drm_gpuvm_prefetch_ops_create).
+ * Replaces what a dry list holds. Returns the number of ops. -EINVAL: the list is applied. -ENOMEM. */
 int gpuvm_prefetch_ops(struct gpuvm *vm, uint64_t addr, uint64_t range, struct gpuvm_ops *ops);
-/* One UNMAP per mapping of the pair, in link order (drm_gpuvm_bo_unmap_ops_create). -ENOENT: unknown bo. */
+/* One UNMAP per mapping of the pair, in link order (drm_gpuvm_bo_unmap_ops_create). Replaces what a dry list holds.
+ * Returns the number of ops. -EINVAL: the list is applied. -ENOENT: unknown bo. -ENOMEM. */
 int gpuvm_bo_unmap_ops(struct gpuvm *vm, gpuvm_bo bo, struct gpuvm_ops *ops);
 
 /*

@@ -201,6 +201,8 @@ struct nvmmu_counters {
     uint32_t refs[2]; /* [0] directory or big, [1] small */
     bool sparse;
 };
+/* Calls `visit` for every software table, root first, a directory before what is below it; a non-zero result ends it
+ * and is returned. */
 int nvmmu_vmm_counters(const struct nvmmu_vmm *vmm, int (*visit)(void *ctx, const struct nvmmu_counters *), void *ctx);
 
 #ifdef __cplusplus
