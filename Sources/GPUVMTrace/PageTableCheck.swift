@@ -50,6 +50,7 @@ struct PageTableCheck {
             guard region.upperBound <= end else { break }
             regions.removeFirst()
         }
+        cursor = end
     }
 
     private mutating func addPages(of extent: SpaceSnapshot.Extent) {
@@ -69,12 +70,18 @@ struct PageTableCheck {
                 Expectation(
                     va: va, end: va + size,
                     state: .mapped(
-                        pa: pieces[index].addr + inside, aperture: format.entryAperture(of: placement.target), kind: kind,
+                        pa: pieces[index].addr + inside, aperture: entryAperture(of: placement.target), kind: kind,
                         vol: placement.target != .vram)))
             va += size
             offset += size
             index += 1
         }
+    }
+
+    /// What an entry's aperture field says of memory of a kind: the later systems on chip call all of theirs VRAM
+    /// (nouveau's `gk20a_vmm_aper`).
+    private func entryAperture(of target: Aperture) -> Aperture {
+        ["gm20b", "gm20b-64k", "gp10b"].contains(format.name) ? .vram : target
     }
 
     private mutating func starts(of object: BufferObject) -> [UInt64] {

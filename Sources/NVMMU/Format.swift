@@ -65,12 +65,6 @@ public struct Format: @unchecked Sendable {
 
     public var name: String { String(cString: nvmmu_format_name(f)) }
 
-    /// What an entry's aperture field says of memory of a kind: the later systems on chip call all of theirs VRAM
-    /// (nouveau's `gk20a_vmm_aper`).
-    package func entryAperture(of target: Aperture) -> Aperture {
-        ["gm20b", "gm20b-64k", "gp10b"].contains(name) ? .vram : target
-    }
-
     /// Bits of a virtual address.
     public var vaBits: Int { Int(nvmmu_format_va_bits(f)) }
 
