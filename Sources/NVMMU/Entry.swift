@@ -1,6 +1,13 @@
 internal import CNVMMU
 public import KernelErrno
 
+extension FixedWidthInteger {
+    /// What does not fit becomes the largest number, which the C library refuses wherever this is used.
+    init(orMax value: Int) {
+        self = Self(exactly: value) ?? .max
+    }
+}
+
 /// A page table entry that maps a page.
 public struct PTE: Hashable, Sendable {
     /// Physical address in bytes.
@@ -50,9 +57,9 @@ public struct PTE: Hashable, Sendable {
         var p = nvmmu_pte()
         p.addr = addr
         p.comptag = comptag
-        p.kind = UInt16(truncatingIfNeeded: kind)
+        p.kind = UInt16(orMax: kind)
         p.aperture = aperture.rawValue
-        p.peer = UInt8(truncatingIfNeeded: peer)
+        p.peer = UInt8(orMax: peer)
         p.vol = vol
         p.priv = priv
         p.ro = ro
@@ -62,8 +69,8 @@ public struct PTE: Hashable, Sendable {
         p.read_disable = readDisable
         p.write_disable = writeDisable
         p.acd = accessCounterDisable
-        p.block = UInt8(truncatingIfNeeded: block)
-        p.comp = UInt8(truncatingIfNeeded: compression)
+        p.block = UInt8(orMax: block)
+        p.comp = UInt8(orMax: compression)
         return p
     }
 }
@@ -96,7 +103,7 @@ public struct PDE: Hashable, Sendable {
         p.present = true
         p.vol = vol
         p.no_ats = noATS
-        p.size = UInt8(truncatingIfNeeded: shortening)
+        p.size = UInt8(orMax: shortening)
         return p
     }
 }
@@ -166,7 +173,7 @@ extension Format {
         return EntryWords(words.0, words.1)
     }
 
-    /// Encodes a directory entry. - Throws: `EINVAL`: not a directory level, or an address that does not fit.
+    /// Encodes a directory entry. - Throws: `EINVAL`: not a directory level, or a value does not fit its field.
     public func encode(big: PDE?, next: PDE?, at level: Level) throws(KernelErrno) -> EntryWords {
         var words: (UInt64, UInt64) = (0, 0)
         let result = withUnsafeMutableBytes(of: &words) { words in

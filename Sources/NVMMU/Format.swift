@@ -102,20 +102,20 @@ public struct Format: @unchecked Sendable {
 
     /// The uncompressed kind of the same layout; `nil`: nouveau refuses the kind.
     public func uncompressedKind(_ kind: Int) -> Int? {
-        let plain = nvmmu_kind_uncompressed(f, UInt32(truncatingIfNeeded: kind))
+        let plain = nvmmu_kind_uncompressed(f, UInt32(orMax: kind))
         return plain < 0 ? nil : Int(plain)
     }
 
     /// Tesla: the order over the banks of VRAM that memory of this kind must have been allocated for; 0 on other
     /// formats. `nil`: nouveau refuses the kind.
     public func storage(ofKind kind: Int) -> Int? {
-        let storage = nvmmu_kind_storage(f, UInt32(truncatingIfNeeded: kind))
+        let storage = nvmmu_kind_storage(f, UInt32(orMax: kind))
         return storage < 0 ? nil : Int(storage)
     }
 
     /// "generic", "Z16" …
     public func kindName(_ kind: Int) -> String? {
-        nvmmu_kind_name(f, UInt32(truncatingIfNeeded: kind)).map { String(cString: $0) }
+        nvmmu_kind_name(f, UInt32(orMax: kind)).map { String(cString: $0) }
     }
 }
 

@@ -181,7 +181,7 @@ public struct MapAttributes: Hashable, Sendable {
         var m = c
         m.va = va
         m.size = size
-        m.shift = UInt32(truncatingIfNeeded: shift)
+        m.shift = UInt32(orMax: shift)
         m.offset = offset
         switch memory {
         case .pieces(let pieces):
@@ -203,16 +203,16 @@ public struct MapAttributes: Hashable, Sendable {
     private var c: nvmmu_map {
         var m = nvmmu_map()
         m.target = target.rawValue
-        m.object_shift = UInt8(truncatingIfNeeded: objectShift)
-        m.kind = UInt8(truncatingIfNeeded: kind)
+        m.object_shift = UInt8(clamping: objectShift)
+        m.kind = UInt8(orMax: kind) // no format has a kind 0xff
         m.vol = vol
         m.ro = ro
         m.priv = priv
         m.defaults = defaults
         m.comptags = comptag != nil
         m.comptag = comptag ?? 0
-        m.storage = UInt8(truncatingIfNeeded: storage)
-        m.comp = UInt8(truncatingIfNeeded: compression)
+        m.storage = UInt8(orMax: storage)
+        m.comp = UInt8(orMax: compression)
         return m
     }
 }
@@ -246,12 +246,12 @@ extension PageTables {
 
     /// Takes references, building tables. - Throws: `EINVAL`, `ENOMEM`.
     public mutating func get(_ va: UInt64, _ size: UInt64, shift: Int) throws(KernelErrno) {
-        try KernelErrno.check(nvmmu_vmm_get(vmm, va, size, UInt32(truncatingIfNeeded: shift)))
+        try KernelErrno.check(nvmmu_vmm_get(vmm, va, size, UInt32(orMax: shift)))
     }
 
     /// Drops references, freeing tables. - Throws: `EINVAL`: an entry without a reference.
     public mutating func put(_ va: UInt64, _ size: UInt64, shift: Int) throws(KernelErrno) {
-        try KernelErrno.check(nvmmu_vmm_put(vmm, va, size, UInt32(truncatingIfNeeded: shift)))
+        try KernelErrno.check(nvmmu_vmm_put(vmm, va, size, UInt32(orMax: shift)))
     }
 
     /// Writes the entries of referenced pages from the object's `pieces`, `offset` bytes in.
@@ -277,7 +277,7 @@ extension PageTables {
 
     /// Clears entries of referenced pages, to sparse or to not valid. - Throws: `EINVAL`.
     public mutating func unmap(_ va: UInt64, _ size: UInt64, shift: Int, sparse: Bool) throws(KernelErrno) {
-        try KernelErrno.check(nvmmu_vmm_unmap(vmm, va, size, UInt32(truncatingIfNeeded: shift), sparse))
+        try KernelErrno.check(nvmmu_vmm_unmap(vmm, va, size, UInt32(orMax: shift), sparse))
     }
 
     /// Makes a range sparse with the largest pages that fit.

@@ -159,6 +159,112 @@ final class TablePool: PageTableHooks {
     }
 }
 
+/// Every class, by what `<nvmmu/format.h>` calls it.
+private let classes = [
+    "nv04", "nv41", "nv44", "nv50", "g84", "mcp77", "gf100", "gk104", "gk20a", "gm200", "gm20b", "gm200-64k", "gp100",
+    "gp10b", "gv100", "tu102", "ga102", "gh100",
+]
+
+/// Numbers that are too wide for their fields, but would not be if they were cut: no call may take them for 0.
+private let wide = [-1 << 32, 1 << 8, 1 << 16, 1 << 32]
+
+@Suite("numbers wider than their fields") struct WideNumberTests {
+    @Test("none is cut when an entry is encoded", arguments: classes)
+    func entries(name: String) throws {
+        let format = try #require(Format(named: name))
+        var pte = PTE()
+        pte.aperture = .host
+        let leaf = try #require(format.level(named: "pte"))
+        _ = try format.encode(pte, at: leaf)
+        for number in wide {
+            var changes: [(inout PTE) -> Void] = [{ $0.kind = number }, { $0.peer = number }]
+            if tesla(name) { changes += [{ $0.block = number }, { $0.compression = number }] }
+            for change in changes {
+                var changed = pte
+                change(&changed)
+                #expect(throws: KernelErrno.EINVAL, "\(changed)") { try format.encode(changed, at: leaf) }
+            }
+            guard let directory = format.level(named: "pd0") else { continue }
+            var pde = PDE()
+            _ = try format.encode(big: nil, next: pde, at: directory)
+            pde.shortening = number
+            #expect(throws: KernelErrno.EINVAL, "\(pde)") { try format.encode(big: nil, next: pde, at: directory) }
+        }
+    }
+
+    @Test("no such kind has a name or an uncompressed one", arguments: classes)
+    func kinds(name: String) throws {
+        let format = try #require(Format(named: name))
+        for number in wide {
+            #expect(format.uncompressedKind(number) == nil && format.storage(ofKind: number) == nil)
+            #expect(format.kindName(number) == nil)
+        }
+    }
+
+    @Test("none is cut when pages are referenced, mapped or unmapped", arguments: classes)
+    func operations(name: String) throws {
+        let format = try #require(Format(named: name))
+        let integrated = ["gk20a", "gm20b", "gp10b"].contains(name) // memory that is not coherent, nothing else
+        let page = try #require(format.pageSizes.first { integrated ? $0.host : $0.vram } ?? format.pageSizes.last)
+        let (shift, size) = (page.shift, UInt64(1) << page.shift)
+        let pool = TableHeap()
+        var tables = try PageTables(format: format, windows: [pool.window], hooks: pool)
+        let pieces = [PhysicalPiece(addr: 0, size: size)]
+        let good = MapAttributes(target: integrated ? .ncoh : page.vram ? .vram : .host, objectShift: shift)
+        try tables.get(0, size, shift: shift)
+        try tables.map(0, size, shift: shift, pieces: pieces, offset: 0, good)
+        var changes: [(inout MapAttributes, Int) -> Void] = [{ $0.kind = $1 }]
+        if tesla(name) { changes += [{ $0.storage = $1 }, { $0.compression = $1 }] }
+        for number in wide {
+            #expect(throws: KernelErrno.EINVAL) { try tables.get(0, size, shift: number | shift) }
+            #expect(throws: KernelErrno.EINVAL) { try tables.unmap(0, size, shift: number | shift, sparse: false) }
+            #expect(throws: KernelErrno.EINVAL) { try tables.put(0, size, shift: number | shift) }
+            #expect(throws: KernelErrno.EINVAL) {
+                try tables.map(0, size, shift: number | shift, pieces: pieces, offset: 0, good)
+            }
+            for change in changes {
+                var changed = good
+                change(&changed, number)
+                #expect(throws: KernelErrno.EINVAL, "\(changed)") {
+                    try tables.map(0, size, shift: shift, pieces: pieces, offset: 0, changed)
+                }
+            }
+        }
+        // An object may be in one piece as large as it likes.
+        var whole = good
+        whole.objectShift = 1 << 8
+        try tables.map(0, size, shift: shift, pieces: pieces, offset: 0, whole)
+        whole.objectShift = -1
+        #expect(throws: KernelErrno.EINVAL) { try tables.map(0, size, shift: shift, pieces: pieces, offset: 0, whole) }
+    }
+
+    private func tesla(_ name: String) -> Bool { ["nv50", "g84", "mcp77"].contains(name) }
+
+    /// Tables of any size, one behind the other.
+    private final class TableHeap: PageTableHooks {
+        let window: MemoryWindow
+        private var used = 0
+
+        init() {
+            let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 << 20, alignment: 1 << 20)
+            window = MemoryWindow(aperture: .vram, base: 1 << 30, memory: memory)
+        }
+
+        deinit {
+            window.memory.deallocate()
+        }
+
+        func allocTable(size: Int, align: Int) -> TableMemory? {
+            let at = (used + align - 1) / align * align
+            guard at + size <= window.memory.count else { return nil }
+            used = at + size
+            return TableMemory(addr: window.base + UInt64(at), aperture: .vram, cpu: window.memory.baseAddress! + at)
+        }
+
+        func freeTable(_ memory: TableMemory, size: Int) {}
+    }
+}
+
 @Suite("Format") struct FormatTests {
     @Test("what is encoded decodes to the same, for every class and leaf level")
     func roundTrip() throws {
