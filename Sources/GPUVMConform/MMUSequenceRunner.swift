@@ -162,7 +162,10 @@ extension MMUSequenceRunner {
             isInUse = true
         case "flush": try flush(step)
         case "fault_replay", "fault_cancel": try faultRegisters(step, op)
-        case "fail_table_alloc": hooks.failAfter = try step.int("after")
+        case "fail_table_alloc":
+            let after = try step.int("after")
+            guard after >= 0 else { throw step.error("after", "is negative") }
+            hooks.failAfter = after
         default: try check(step)
         }
     }
@@ -242,6 +245,7 @@ extension MMUSequenceRunner {
         attributes.priv = try args.flag("priv")
         attributes.kind = try args.int("kind")
         guard (0...0xff).contains(attributes.kind) else { throw args.error("kind", "has more than 8 bits") }
+        guard (0...3).contains(attributes.compression) else { throw args.error("comp", "is no compression mode") }
         return attributes
     }
 

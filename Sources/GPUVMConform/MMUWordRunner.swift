@@ -222,7 +222,7 @@ extension MMUWordRunner {
             if sparse {
                 for shift in shifts { try tables.getSparse(1 << UInt64(shift), 1 << UInt64(shift)) }
             } else {
-                let big = shifts[shifts.count - 2]
+                let big = shifts.dropLast().last ?? shifts[0] // before Tesla there is one size
                 try tables.get(0, 1 << UInt64(big), shift: big)
                 try tables.get(1 << 20, 1 << 12, shift: 12)
             }

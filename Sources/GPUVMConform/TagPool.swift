@@ -11,7 +11,7 @@ struct TagPool {
         if let line = lines[id] { return line }
         let blocks = (memory.pieces.reduce(0) { $0 + $1.size } + 0x1ffff) >> 17
         let linesOfBlock = UInt64(shift == 16 && !generation.hasPrefix("gm2") ? 2 * mode : 1)
-        defer { next += UInt32(truncatingIfNeeded: blocks * linesOfBlock) }
+        defer { next &+= UInt32(truncatingIfNeeded: blocks * linesOfBlock) }
         lines[id] = next
         return next
     }

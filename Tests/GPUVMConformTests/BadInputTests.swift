@@ -85,5 +85,23 @@ import Testing
         ] as [([Step], Any)] {
             #expect(throws: InputError.self) { try Vectors.run(changed(tables, path, to: value)) }
         }
+        let compressed = try Vectors.line("mmu/tesla.jsonl.gz", "nv50-comp")
+        for mode in [-1, 4, Int.max] {
+            #expect(throws: InputError.self) { try Vectors.run(changed(compressed, ["steps", 1, "args", "comp"], to: mode)) }
+        }
+        let failing = try Vectors.line("mmu/errors.jsonl.gz", "gf100-enomem-1")
+        for count in [-1, Int.min] {
+            #expect(throws: InputError.self) { try Vectors.run(changed(failing, ["steps", 0, "after"], to: count)) }
+        }
+    }
+
+    @Test(
+        "special words of every generation are compared, whatever page sizes it has",
+        arguments: ["nv04", "nv41", "nv44", "nv50", "gf100", "gp100", "gh100"])
+    func specialWords(generation: String) throws {
+        for what in ["unmapped_pte", "unmapped_pde", "sparse_pte", "sparse_pde"] {
+            let word: [String: Any] = ["id": "x", "gen": generation, "what": what, "out": ["0xdeaf"]]
+            #expect(try Vectors.run(word).verdict == .failed, "\(what)")
+        }
     }
 }
