@@ -8,7 +8,7 @@ struct ChipsetNumber: ExpressibleByArgument {
 
     init?(argument: String) {
         let digits = argument.lowercased().hasPrefix("0x") ? argument.dropFirst(2) : argument[...]
-        guard let value = Int(digits, radix: 16), value >= 0 else { return nil }
+        guard let number = UInt64(digits: digits, radix: 16), let value = Int(exactly: number) else { return nil }
         self.value = value
     }
 
@@ -26,8 +26,11 @@ struct ByteCount: ExpressibleByArgument {
     let value: UInt64
 
     init?(argument: String) {
+        // expand_number() takes anything behind the unit, and gives the largest number for one that is too large.
         var value: UInt64 = 0
-        guard argument.first?.isNumber == true, expand_number(argument, &value) == 0 else { return nil }
+        guard argument.wholeMatch(of: /(0[xX][0-9a-fA-F]+|0|[1-9][0-9]*)[KkMmGgTtPpEe]?/) != nil,
+            expand_number(argument, &value) == 0, value < .max
+        else { return nil }
         self.value = value
     }
 }
@@ -38,8 +41,16 @@ struct Number: ExpressibleByArgument {
 
     init?(argument: String) {
         let lower = argument.lowercased()
-        let value = lower.hasPrefix("0x") ? UInt64(lower.dropFirst(2), radix: 16) : UInt64(lower, radix: 10)
-        guard let value, lower.first != "+" else { return nil }
+        let isHex = lower.hasPrefix("0x")
+        guard let value = UInt64(digits: isHex ? lower.dropFirst(2) : lower[...], radix: isHex ? 16 : 10) else { return nil }
         self.value = value
+    }
+}
+
+extension UInt64 {
+    /// Digits alone: no sign, which Swift's own takes.
+    fileprivate init?(digits: Substring, radix: Int) {
+        guard digits.first?.isHexDigit == true else { return nil }
+        self.init(digits, radix: radix)
     }
 }

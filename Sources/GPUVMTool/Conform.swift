@@ -19,6 +19,10 @@ struct Conform: ParsableCommand {
     @Option(help: "Differences to show for each file.")
     var differences = 8
 
+    func validate() throws {
+        guard differences >= 0 else { throw ValidationError("--differences is a number of differences, 0 or more") }
+    }
+
     func run() throws {
         var total = Report()
         try failingOnBadInput {

@@ -31,6 +31,9 @@ struct Decode: ParsableCommand {
         guard word.count == 1 || word.count % perEntry == 0 else {
             throw ValidationError("an entry of level \(level.name) has \(perEntry) words, but \(word.count) are given")
         }
+        guard geometry.entryBytes > 4 || word.allSatisfy({ $0.value <= UInt32.max }) else {
+            throw ValidationError("an entry of level \(level.name) has 32 bits")
+        }
         let style = Style.standardOutput
         for i in stride(from: 0, to: word.count, by: perEntry) {
             let words = EntryWords(

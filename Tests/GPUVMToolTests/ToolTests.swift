@@ -164,11 +164,78 @@ private let tiny = Scratch(lines: tinyTrace)
             ["decode", "--chipset", "172", "--level", "pd7", "0"], ["decode", "--chipset", "172", "--level", "pte", "0xg"],
             ["decode", "--chipset", "172", "--level", "pd0", "1", "2", "3"], ["decode", "--level", "pte", "0"],
             ["decode", "--chipset", "999", "--level", "pte", "0"], ["nothing"],
+            ["decode", "--chipset", "4", "--level", "pte", "0xffffffff15472001"],
+            ["decode", "--chipset", "172", "--level", "pte", "0x+5"], ["decode", "--chipset", "172", "--level", "pte", "+5"],
+            ["decode", "--chipset", "+172", "--level", "pte", "5"], ["decode", "--chipset", "0x+172", "--level", "pte", "5"],
+            ["conform", "--differences=-5", quirks], ["conform"],
         ])
     func wrongUsage(_ arguments: [String]) throws {
         let run = try gpuvm(arguments)
         #expect(run.status == 64, "\(arguments): \(run.errors)")
         #expect(!run.errors.isEmpty)
+    }
+
+    @Test(
+        "a size is a number and at most one unit",
+        arguments: [
+            "3Gfoo", "3GiB", "64Mb", "64b123", "3G ", "010000000000", "0x", "G", "+3G", "-3G", "17179869184G",
+            "36893488147419103232", "0x1000000000C000000",
+        ])
+    func sizes(_ size: String) throws {
+        let run = try gpuvm("replay", "--vram=\(size)", sample)
+        #expect(run.status == 64 && run.errors.contains("is invalid for '--vram"), "\(run.errors)")
+    }
+
+    @Test("sizes in all ways of writing them", arguments: ["3221225472", "0xC0000000", "3G", "3g", "3072M"])
+    func goodSizes(_ size: String) throws {
+        #expect(try gpuvm("replay", "--vram", size, tiny.path).status == 0)
+    }
+}
+
+private let quirks = #filePath.split(separator: "/").dropLast(2).map { "/\($0)" }.joined() + "/Vectors/mmu/quirks.jsonl.gz"
+
+@Suite struct ConformCommandTests {
+    private let summary = "10 passed, 0 failed, 0 skipped, 9 deviate"
+
+    @Test("a file's line first, the reasons, the line over all last, and status 0") func passed() throws {
+        let run = try gpuvm("conform", quirks)
+        let lines = run.output.split(separator: "\n")
+        #expect(run.status == 0 && run.errors.isEmpty)
+        #expect(
+            lines == [
+                "quirks: \(summary)", "  deviates 8: SIZE-OVERLAP", "  deviates 1: GH100-512M", Substring(summary),
+            ])
+    }
+
+    @Test("files are counted together, standard input is one of them, gzipped or plain") func several() throws {
+        let plain = gzippedLines(quirks).joined(separator: "\n")
+        for input in [contents(quirks), Array(plain.utf8)] {
+            let run = try gpuvm("conform", quirks, "-", input: input)
+            let lines = run.output.split(separator: "\n")
+            #expect(run.status == 0 && lines.contains("stdin: \(summary)"))
+            #expect(lines.last == "20 passed, 0 failed, 0 skipped, 18 deviate")
+        }
+    }
+
+    @Test("a recording with one value changed fails with status 1, in as many words as asked for") func failed() throws {
+        let scratch = Scratch(lines: gzippedLines(quirks).editing(1, #""ret":0"#, #""ret":-7"#))
+        let run = try gpuvm("conform", scratch.path)
+        #expect(run.status == 1 && run.errors.isEmpty)
+        #expect(run.output.hasSuffix("\n9 passed, 1 failed, 0 skipped, 8 deviate\n"))
+        #expect(run.output.contains("gh100-512m, step 0: ret of get\n    expected -7\n    found    0\n"))
+        let none = try gpuvm("conform", "--differences", "0", scratch.path)
+        #expect(none.status == 1 && !none.output.contains("expected"))
+    }
+
+    @Test("bad input is one line with its place, and status 2") func badInput() throws {
+        for (line, old, new) in [(2, #""op":"#, #""op":"never","was":"#), (3, #""gen":"#, #""gen":7,"was":"#)] {
+            let scratch = Scratch(lines: gzippedLines(quirks).editing(line, old, new))
+            let run = try gpuvm("conform", scratch.path)
+            #expect(run.status == 2 && run.errorLines.count == 1)
+            #expect(run.errors.hasPrefix("\(scratch.path):\(line): "), "\(run.errors)")
+        }
+        let none = try gpuvm("conform", "/nonexistent")
+        #expect(none.status == 2 && none.errorLines.count == 1)
     }
 }
 
@@ -315,7 +382,7 @@ private let tiny = Scratch(lines: tinyTrace)
 
     @Test("help and version are there") func help() throws {
         #expect(try gpuvm("--version").output.hasPrefix("gpuvm "))
-        for command in ["replay", "walk", "dump", "decode", "chips"] {
+        for command in ["replay", "walk", "dump", "decode", "conform", "run", "chips"] {
             #expect(try gpuvm(command, "--help").output.contains("USAGE: gpuvm \(command)"))
         }
     }
