@@ -8,8 +8,9 @@ struct ChildProcess {
 
     /// Ends this process the way env(1) does where the program cannot be started.
     init(_ command: [String], _ environment: [String: String]) throws {
-        // What a terminal sends goes to both; the child's end is this one's.
-        for signal in Self.ofTerminal { Glibc.signal(signal, SIG_IGN) }
+        // What a terminal sends goes to both; the child's end is this one's. What was ignored before stays so for it too.
+        let ignored = unsafeBitCast(SIG_IGN, to: Int.self)
+        let taken = Self.ofTerminal.filter { unsafeBitCast(Glibc.signal($0, SIG_IGN), to: Int.self) != ignored }
         // What is to be passed on waits until there is somebody to pass it on to.
         var held = signals(Self.passedOn), mask = sigset_t()
         sigprocmask(SIG_BLOCK, &held, &mask)
@@ -18,7 +19,7 @@ struct ChildProcess {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        var defaults = signals(Self.ofTerminal)
+        var defaults = signals(taken)
         posix_spawnattr_setsigdefault(&attributes, &defaults)
         posix_spawnattr_setsigmask(&attributes, &mask)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK))

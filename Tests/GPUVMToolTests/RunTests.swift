@@ -8,6 +8,18 @@ import Testing
         #expect(try gpuvm("run", "--", "sh", "-c", "kill -KILL $$").status == 128 + SIGKILL)
     }
 
+    @Test("a signal of the terminal that is ignored stays so for the program, another ends it") func ignored() throws {
+        func status(ignoring signals: String...) throws -> Int32 {
+            // The first option also lets through what the test's thread may have blocked.
+            let environment = ["env", "--default-signal=INT,QUIT"] + signals.map { "--ignore-signal=\($0)" }
+            let ends = ["sh", "-c", "kill -INT $$; kill -QUIT $$; exit 7"]
+            return try gpuvm(["run", "--"] + environment + [program, "run", "--"] + ends).status
+        }
+        #expect(try status(ignoring: "INT", "QUIT") == 7)
+        #expect(try status(ignoring: "INT") == 128 + SIGQUIT)
+        #expect(try status() == 128 + SIGINT)
+    }
+
     @Test("what cannot be started, and wrong usage") func bad() throws {
         let none = try gpuvm("run", "--", "/no/such/program")
         #expect(none.status == 127 && none.errors.contains("gpuvm: /no/such/program: No such file"))
