@@ -7,22 +7,23 @@ struct Timeline {
     struct Slice: Hashable {
         var name: String
         var pid, tid: Int
-        var start, end: Double
+        /// Nanoseconds, as all times here: the file's microseconds are no whole numbers.
+        var start, end: Int
         var args: [String: String]
     }
 
     var slices: [Slice] = []
     /// Arrows: the slices at both ends.
     var arrows: [(name: String, from: Slice, to: Slice)] = []
-    var moments: [(name: String, pid: Int, tid: Int, time: Double)] = []
+    var moments: [(name: String, pid: Int, tid: Int, time: Int)] = []
     /// Names of rows.
     var rows: [[Int]: String] = [:]
 
     init(_ path: String) throws {
         let file = try #require(try JSONSerialization.jsonObject(with: Data(contents(path))) as? [String: Any])
         let events = try #require(file["traceEvents"] as? [[String: Any]])
-        var last: [[Int]: Double] = [:]
-        var begun: [String: (Int, Int, Double)] = [:], ended: [String: (Int, Int, Double)] = [:]
+        var last: [[Int]: Int] = [:]
+        var begun: [String: (Int, Int, Int)] = [:], ended: [String: (Int, Int, Int)] = [:]
         for event in events {
             let name = try #require(event["name"] as? String), pid = try #require(event["pid"] as? Int)
             let phase = try #require(event["ph"] as? String)
@@ -32,12 +33,12 @@ struct Timeline {
                 }
                 continue
             }
-            let tid = try #require(event["tid"] as? Int), time = try #require(event["ts"] as? Double)
+            let tid = try #require(event["tid"] as? Int), time = try Self.nanoseconds(event["ts"])
             #expect(time >= last[[pid, tid]] ?? 0, "time goes back in \(event)")
             last[[pid, tid]] = time
             switch phase {
             case "X":
-                let length = try #require(event["dur"] as? Double)
+                let length = try Self.nanoseconds(event["dur"])
                 #expect(length >= 0)
                 slices.append(
                     Slice(
@@ -64,8 +65,12 @@ struct Timeline {
         }
     }
 
+    private static func nanoseconds(_ microseconds: Any?) throws -> Int {
+        Int((try #require(microseconds as? Double) * 1000).rounded())
+    }
+
     /// The slice in which an arrow's end lies: the last that has begun.
-    private func slice(_ place: (pid: Int, tid: Int, time: Double)) throws -> Slice {
+    private func slice(_ place: (pid: Int, tid: Int, time: Int)) throws -> Slice {
         let row = slices.last { $0.pid == place.pid && $0.tid == place.tid && $0.start <= place.time && place.time <= $0.end }
         return try #require(row, "an arrow hangs in the air at \(place)")
     }
