@@ -8,13 +8,10 @@
 
 #include "interpose.h"
 
-/* A descriptor goes out of the table before its number can be another's, and its file after it. A child of vfork() has
- * our memory but descriptors of its own: what it closes stays open here. */
+/* A descriptor goes out of the table before its number can be another's, and its file after it. */
 INTERPOSE int close(int fd)
 {
-    struct drmshim_file *file = files_get(fd);
-    if (file && device_is_own_process())
-        files_put(files_take(fd));
+    struct drmshim_file *file = files_take(fd);
     int result = libc()->close(fd);
     int error = errno;
     files_put(file);

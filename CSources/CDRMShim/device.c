@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <unistd.h>
 
 #include "files.h"
 #include "ranges.h"
@@ -19,7 +18,6 @@ struct drmshim_ops drmshim_ops;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic(void *) made;
 static int failure;
-static _Atomic(pid_t) process;
 
 static void before_fork(void)
 {
@@ -32,10 +30,8 @@ static void after_fork(bool in_child)
 {
     ranges_after_fork(in_child);
     files_after_fork(in_child);
-    if (in_child) {
+    if (in_child)
         atomic_store(&made, NULL);
-        atomic_store(&process, getpid());
-    }
     pthread_mutex_unlock(&lock);
 }
 
@@ -52,7 +48,6 @@ static void in_child(void)
 static void make(void)
 {
     if (!drmshim_ops.create) {
-        atomic_store(&process, getpid());
         drmshim_start(&drmshim_ops);
         failure = -pthread_atfork(before_fork, in_parent, in_child);
     }
@@ -84,11 +79,6 @@ int device_identify(struct drmshim_identity *out)
     if (result == 0)
         drmshim_ops.identify(device, out);
     return result;
-}
-
-bool device_is_own_process(void)
-{
-    return getpid() == atomic_load(&process);
 }
 
 int drmshim_add(int fd, void *object)

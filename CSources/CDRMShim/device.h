@@ -11,7 +11,4 @@ int device_get(void **device);
 /* 0 or a negative errno. */
 int device_identify(struct drmshim_identity *out);
 
-/* false: a child of vfork() is at work in its parent's memory. */
-bool device_is_own_process(void);
-
 #endif

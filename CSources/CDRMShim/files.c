@@ -2,7 +2,8 @@
  * The table of descriptors: an array in parts that are made when needed and stay.
  *
  * Invariants: a slot holds one reference of its file; a file whose last reference goes is released, outside the lock,
- * by who gave it back.
+ * by who gave it back. A child of vfork() has our memory but descriptors of its own: what it closes and duplicates
+ * changes nothing here.
  *
  * Locking: one lock for slots and references, held over neither allocation, nor closing, nor the device. Whether a slot
  * is empty can be seen without it: descriptors that are not ours cost a look.
@@ -13,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { PARTS = 1024, SLOTS = 1024 };
 
@@ -23,6 +25,19 @@ struct part {
 static _Atomic(struct part *) parts[PARTS];
 static _Atomic(int) end;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Whose descriptors they are; 0: the first process's, before our constructors. */
+static _Atomic(pid_t) process;
+
+__attribute__((constructor)) static void start(void)
+{
+    atomic_store(&process, getpid());
+}
+
+static bool is_own_process(void)
+{
+    pid_t own = atomic_load(&process);
+    return own == 0 || own == getpid();
+}
 
 static _Atomic(struct drmshim_file *) *slot(int fd)
 {
@@ -74,6 +89,10 @@ void files_put(struct drmshim_file *file)
 /* `reference` is the slot's from now on. */
 static void put_in(int fd, struct drmshim_file *reference)
 {
+    if (!is_own_process()) {
+        files_put(reference);
+        return;
+    }
     pthread_mutex_lock(&lock);
     struct drmshim_file *old = atomic_exchange(slot(fd), reference);
     if (reference && fd >= atomic_load(&end))
@@ -114,7 +133,7 @@ int files_set(int fd, struct drmshim_file *file)
 struct drmshim_file *files_take(int fd)
 {
     _Atomic(struct drmshim_file *) *s = slot(fd);
-    if (!s || !atomic_load(s))
+    if (!s || !atomic_load(s) || !is_own_process())
         return NULL;
     pthread_mutex_lock(&lock);
     struct drmshim_file *file = atomic_exchange(s, NULL);
@@ -139,5 +158,7 @@ void files_after_fork(bool in_child)
         if (file)
             file->object = NULL;
     }
+    if (in_child)
+        atomic_store(&process, getpid());
     pthread_mutex_unlock(&lock);
 }

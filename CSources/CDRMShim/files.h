@@ -24,7 +24,7 @@ int files_add(int fd, const struct node *node, void *object, void (*release)(voi
 /* `fd` is a new descriptor for what `file` is, or, NULL, for something that is not ours. -ENOMEM, -EMFILE. */
 int files_set(int fd, struct drmshim_file *file);
 
-/* Takes `fd` out of the table, before it is closed; the file is to be put after that. NULL: was not in it. */
+/* Takes `fd` out of the table, before it is closed; the file is to be put after that. NULL: nothing to put. */
 struct drmshim_file *files_take(int fd);
 
 /* The end of what is in the table, exclusive. */

@@ -237,10 +237,20 @@ static void forks(void)
     pid = vfork();
     if (pid == 0) {
         close(fd);
+        open("/dev/null", O_RDWR); /* under the same number */
+        fcntl(fd, F_DUPFD, 50);
+        dup2(open_node(), 51);
         _exit(0);
     }
     wait_for(pid);
     CHECK(has_vm(fd));
+    int null = open("/dev/null", O_RDWR);
+    for (int copy = 50; copy < 52; copy++) {
+        CHECK(fcntl(null, F_DUPFD, copy) == copy);
+        FAILS(ioctl(copy, NVU_VERSION, &(int){0}), ENOTTY);
+        CHECK(close(copy) == 0);
+    }
+    close(null);
     munmap(memory, SIZE);
     close(fd);
 }
