@@ -230,7 +230,8 @@ void paths_print(const struct node *node, const struct drmshim_identity *identit
 
 const char *paths_name(const struct node *node)
 {
-    return strrchr(node->path, '/') + 1;
+    const char *slash = strrchr(node->path, '/');
+    return slash ? slash + 1 : node->path;
 }
 
 const struct node *paths_child(const struct node *folder, size_t i)

@@ -94,6 +94,8 @@ static void folders(void)
     CHECK(inner >= 0 && close(inner) == 0);
     dir = fdopendir(fd);
     CHECK(count(dir, "renderD128") == 1 && closedir(dir) == 0);
+    dir = opendir(CHAR "/device");
+    CHECK(count(dir, "vendor") == 1 && closedir(dir) == 0);
     dir = opendir(CHAR "/device/drm");
     CHECK(count(dir, "renderD128") == 1 && closedir(dir) == 0);
 }
