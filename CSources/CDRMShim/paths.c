@@ -53,6 +53,12 @@ static int print_boot_vga(const struct drmshim_identity *id, char *out, size_t n
     return snprintf(out, n, "1\n");
 }
 
+static int print_node_path(const struct drmshim_identity *id, char *out, size_t n)
+{
+    (void)id;
+    return snprintf(out, n, "../dri/renderD%d", RENDER_MINOR);
+}
+
 static int print_bus(const struct drmshim_identity *id, char *out, size_t n)
 {
     return snprintf(out, n, "/sys/bus/%s", is_soc(id) ? "platform" : "pci");
@@ -97,6 +103,7 @@ enum { FOLDER = S_IFDIR | 0755, TEXT = S_IFREG | 0444, LINK = S_IFLNK | 0777 };
 static const struct node nodes[] = {
     {"/dev/dri", FOLDER, NULL},
     {"/dev/dri/renderD128", S_IFCHR | 0666, NULL},
+    {"/dev/char/226:128", LINK, print_node_path},
     {"/sys/class/drm", FOLDER, NULL},
     {"/sys/class/drm/renderD128", LINK, print_node_folder},
     {"/sys/dev/char/226:128", LINK, print_node_folder},
@@ -128,6 +135,7 @@ static const struct {
     {PCI_FOLDER, "@"},
     {SOC_FOLDER, "@"},
     {"/sys/bus/pci/devices/" SLOT, "@"},
+    {"/dev/char/226:128", "/dev/dri/renderD128"},
     {"/sys/dev/char/226:128", "@/drm/renderD128"},
     {"/sys/class/drm/renderD128", "@/drm/renderD128"},
     {"@/drm/renderD128/device", "@"},
@@ -136,7 +144,7 @@ static const struct {
 enum { LINKS = sizeof(links) / sizeof(*links) };
 
 /* What is nobody's below these, if it is not in the table. */
-static const char *const hidden[] = {"/dev/dri/", "/sys/class/drm/", "/sys/dev/char/226:", "@/"};
+static const char *const hidden[] = {"/dev/dri/", "/dev/char/226:", "/sys/class/drm/", "/sys/dev/char/226:", "@/"};
 
 /* Longer paths are none of ours. */
 enum { LONGEST = 192 };
@@ -200,7 +208,7 @@ enum whose paths_find(const struct node *folder, const char *path, bool follow, 
     char whole[LONGEST] = "";
     if (!path || (path[0] != '/' && !folder))
         return LIBCS;
-    if (path[0] == '/' && !strstr(path, "dri") && !strstr(path, "/sys"))
+    if (path[0] == '/' && !strstr(path, "dri") && !strstr(path, "/sys") && !strstr(path, "226:"))
         return LIBCS;
     if (path[0] != '/')
         strcpy(whole, folder->path);

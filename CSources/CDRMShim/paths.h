@@ -1,6 +1,6 @@
 /*
- * The paths by which programs find a GPU: /dev/dri, and what /sys tells of its render node. They are the device's; other
- * GPUs of the machine are hidden. No other path is touched.
+ * The paths by which programs find a GPU: /dev/dri, the other name of a node in /dev/char, and what /sys tells of its
+ * render node. They are the device's; other GPUs of the machine are hidden. No other path is touched.
  */
 #ifndef DRMSHIM_PATHS_H
 #define DRMSHIM_PATHS_H
