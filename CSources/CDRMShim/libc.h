@@ -37,6 +37,10 @@
     X(ssize_t, readlinkat, (int, const char *, char *, size_t))                                                        \
     X(char *, realpath, (const char *, char *))                                                                        \
     X(char *, canonicalize_file_name, (const char *))                                                                  \
+    X(ssize_t, getxattr, (const char *, const char *, void *, size_t))                                                 \
+    X(ssize_t, lgetxattr, (const char *, const char *, void *, size_t))                                                \
+    X(ssize_t, listxattr, (const char *, char *, size_t))                                                              \
+    X(ssize_t, llistxattr, (const char *, char *, size_t))                                                             \
     X(DIR *, opendir, (const char *))                                                                                  \
     X(DIR *, fdopendir, (int))                                                                                         \
     X(struct dirent64 *, readdir64, (DIR *))                                                                           \

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <limits.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 #define CHAR "/sys/dev/char/226:128"
 
@@ -49,6 +50,11 @@ static void node(void)
     CHECK(access(NODE, R_OK | W_OK) == 0);
     FAILS(access(NODE, X_OK), EACCES);
     FAILS(open(NODE, O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
+    char text[64];
+    FAILS(getxattr(NODE, "user.none", text, sizeof(text)), EOPNOTSUPP);
+    FAILS(lgetxattr(NODE, "user.none", text, sizeof(text)), EOPNOTSUPP);
+    FAILS(listxattr(NODE, text, sizeof(text)), EOPNOTSUPP);
+    FAILS(llistxattr(NODE, text, sizeof(text)), EOPNOTSUPP);
     FAILS(open(NODE, O_RDONLY | O_DIRECTORY), ENOTDIR);
 }
 
