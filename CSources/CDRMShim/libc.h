@@ -14,6 +14,7 @@
     X(int, open64, (const char *, int, ...))                                                                           \
     X(int, openat64, (int, const char *, int, ...))                                                                    \
     X(FILE *, fopen64, (const char *, const char *))                                                                   \
+    X(int, fclose, (FILE *))                                                                                           \
     X(int, close, (int))                                                                                               \
     X(int, close_range, (unsigned, unsigned, int))                                                                     \
     X(void, closefrom, (int))                                                                                          \

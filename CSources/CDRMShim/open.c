@@ -1,5 +1,5 @@
 /*
- * open() and its kin, fopen().
+ * open() and its kin, fopen() and fclose().
  *
  * A descriptor of ours is one of the process like any other, so that numbers, limits and close-on-exec are the kernel's:
  * an eventfd for a render node (never readable, as one without events), an empty memfd for a folder; texts are memfds and
@@ -181,7 +181,13 @@ static FILE *open_stream(const char *path, const char *mode)
     int flags = strchr(mode, 'e') ? O_CLOEXEC : 0;
     bool writes = mode[0] != 'r' || strchr(mode, '+');
     int fd = open_node(node, flags | (writes ? O_RDWR : O_RDONLY));
-    return fd < 0 ? NULL : fdopen(fd, mode);
+    FILE *stream = fd < 0 ? NULL : fdopen(fd, mode);
+    if (fd >= 0 && !stream) {
+        int error = errno;
+        close(fd);
+        errno = error;
+    }
+    return stream;
 }
 
 INTERPOSE FILE *fopen(const char *path, const char *mode)
@@ -192,4 +198,17 @@ INTERPOSE FILE *fopen(const char *path, const char *mode)
 INTERPOSE FILE *fopen64(const char *path, const char *mode)
 {
     return open_stream(path, mode);
+}
+
+/* libc closes the descriptor without a call of close(). */
+INTERPOSE int fclose(FILE *stream)
+{
+    int error = errno;
+    struct drmshim_file *file = files_take(fileno(stream));
+    errno = error; /* a stream in memory has no descriptor */
+    int result = libc()->fclose(stream);
+    error = errno;
+    files_put(file);
+    errno = error;
+    return result;
 }

@@ -74,6 +74,39 @@ static void duplicates(void)
     close(a);
 }
 
+/* Its number is not taken for the node's any more when it is another's. */
+static void check_closed(int fd)
+{
+    int ends[2];
+    CHECK(pipe(ends) == 0 && ends[0] == fd);
+    FAILS(ioctl(fd, NVU_VERSION, &(int){0}), ENOTTY);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Streams on the node: closing one closes what it is on, and nothing stays of one that cannot be made. */
+static void streams(void)
+{
+    int fd = open_node();
+    vm_init(fd);
+    FILE *stream = fdopen(dup(fd), "r+");
+    int copy = fileno(stream);
+    CHECK(has_vm(copy) && fclose(stream) == 0 && has_vm(fd));
+    check_closed(copy);
+    close(fd);
+
+    stream = fopen(NODE, "r+");
+    CHECK(stream && fileno(stream) == fd);
+    FAILS(ioctl(fd, NVU_VM_BIND, &(struct nvu_vm_bind){0}), ENOSYS);
+    CHECK(fclose(stream) == 0);
+    check_closed(fd);
+
+    CHECK(!fopen(NODE, "x") && errno == EINVAL && fcntl(fd, F_GETFD) < 0);
+    stream = fmemopen(&copy, sizeof(copy), "r"); /* on no descriptor */
+    errno = 0;
+    CHECK(fclose(stream) == 0 && errno == 0);
+}
+
 /* A buffer's memory: the same through all mappings, placed where asked, alive as long as any of it is mapped. */
 static void memory(void)
 {
@@ -341,6 +374,7 @@ int main(void)
     int before = count_descriptors();
     errors();
     duplicates();
+    streams();
     memory();
     buffers();
     syncs();
