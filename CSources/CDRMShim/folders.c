@@ -106,6 +106,36 @@ INTERPOSE struct dirent *readdir(DIR *dir)
     return (struct dirent *)readdir64(dir);
 }
 
+INTERPOSE int readdir64_r(DIR *dir, struct dirent64 *entry, struct dirent64 **out)
+{
+    struct stream *stream = find(dir);
+    if (!stream)
+        return libc()->readdir64_r(dir, entry, out);
+    const struct dirent64 *found = next(stream);
+    *out = found ? memcpy(entry, found, sizeof(*entry)) : NULL;
+    return 0;
+}
+
+INTERPOSE int readdir_r(DIR *dir, struct dirent *entry, struct dirent **out)
+{
+    return readdir64_r(dir, (struct dirent64 *)entry, (struct dirent64 **)out);
+}
+
+INTERPOSE long telldir(DIR *dir)
+{
+    struct stream *stream = find(dir);
+    return stream ? (long)stream->position : libc()->telldir(dir);
+}
+
+INTERPOSE void seekdir(DIR *dir, long position)
+{
+    struct stream *stream = find(dir);
+    if (stream)
+        stream->position = (size_t)position;
+    else
+        libc()->seekdir(dir, position);
+}
+
 INTERPOSE void rewinddir(DIR *dir)
 {
     struct stream *stream = find(dir);

@@ -45,8 +45,11 @@
     X(DIR *, opendir, (const char *))                                                                                  \
     X(DIR *, fdopendir, (int))                                                                                         \
     X(struct dirent64 *, readdir64, (DIR *))                                                                           \
+    X(int, readdir64_r, (DIR *, struct dirent64 *, struct dirent64 **))                                                \
     X(int, closedir, (DIR *))                                                                                          \
     X(void, rewinddir, (DIR *))                                                                                        \
+    X(long, telldir, (DIR *))                                                                                          \
+    X(void, seekdir, (DIR *, long))                                                                                    \
     X(int, dirfd, (DIR *))
 
 struct libc {

@@ -86,6 +86,30 @@ static int count(DIR *dir, const char *name)
     return n;
 }
 
+/* The places of a folder's entries, and the older way to read them. */
+static void positions(const char *path)
+{
+    DIR *dir = opendir(path);
+    CHECK(dir);
+    long first = telldir(dir);
+    char names[2][256];
+    strcpy(names[0], readdir(dir)->d_name);
+    long second = telldir(dir);
+    strcpy(names[1], readdir(dir)->d_name);
+    CHECK(strcmp(names[0], names[1]) != 0);
+    seekdir(dir, second);
+    CHECK(strcmp(readdir(dir)->d_name, names[1]) == 0);
+    seekdir(dir, first);
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    struct dirent entry, *found;
+    for (int i = 0; i < 2; i++)
+        CHECK(readdir_r(dir, &entry, &found) == 0 && found == &entry && strcmp(entry.d_name, names[i]) == 0);
+    while (found)
+        CHECK(readdir_r(dir, &entry, &found) == 0);
+#pragma GCC diagnostic warning "-Wdeprecated-declarations"
+    CHECK(closedir(dir) == 0);
+}
+
 static void folders(void)
 {
     DIR *dir = opendir("/dev/dri");
@@ -106,6 +130,8 @@ static void folders(void)
     CHECK(count(dir, "vendor") == 1 && closedir(dir) == 0);
     dir = opendir(CHAR "/device/drm");
     CHECK(count(dir, "renderD128") == 1 && closedir(dir) == 0);
+    positions(CHAR "/device");
+    positions("/proc/self"); /* libc's */
 }
 
 static void expect(const char *path, const char *text)
