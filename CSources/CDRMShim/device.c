@@ -3,6 +3,7 @@
  * the child has open of it answers ENODEV; what it opens then is a device of its own.
  *
  * Locking: one lock, held while the device is made. Its making comes back to our own functions, for what is not ours.
+ * fork() takes it, and then those of the other files, in the order they nest: a child has no thread to give them back.
  */
 #include "device.h"
 
@@ -10,7 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "files.h"
+#include "interpose.h"
 #include "ranges.h"
 
 struct drmshim_ops drmshim_ops;
@@ -22,6 +23,8 @@ static int failure;
 static void before_fork(void)
 {
     pthread_mutex_lock(&lock);
+    folders_before_fork();
+    messages_before_fork();
     files_before_fork();
     ranges_before_fork();
 }
@@ -30,6 +33,8 @@ static void after_fork(bool in_child)
 {
     ranges_after_fork(in_child);
     files_after_fork(in_child);
+    messages_after_fork();
+    folders_after_fork();
     if (in_child)
         atomic_store(&made, NULL);
     pthread_mutex_unlock(&lock);
@@ -45,12 +50,18 @@ static void in_child(void)
     after_fork(true);
 }
 
+/* At once: a thread that forks may come before the device. */
+__attribute__((constructor)) static void start(void)
+{
+    int result = pthread_atfork(before_fork, in_parent, in_child);
+    if (result)
+        failure = -result;
+}
+
 static void make(void)
 {
-    if (!drmshim_ops.create) {
+    if (!drmshim_ops.create)
         drmshim_start(&drmshim_ops);
-        failure = -pthread_atfork(before_fork, in_parent, in_child);
-    }
     void *device = NULL;
     if (failure == 0)
         failure = drmshim_ops.create(&device);

@@ -1,9 +1,10 @@
 /*
  * opendir() and its kin. A stream of ours is known by its address, which libc does not give to another as long as it is
- * open; the list of them has a lock of its own.
+ * open; the list of them has a lock of its own. Whether it is empty can be seen without.
  */
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,13 +19,15 @@ struct stream {
     struct dirent64 entry;
 };
 
-static struct stream *streams;
+static _Atomic(struct stream *) streams;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct stream *find(DIR *dir)
 {
+    if (!atomic_load(&streams))
+        return NULL;
     pthread_mutex_lock(&lock);
-    struct stream *stream = streams;
+    struct stream *stream = atomic_load(&streams);
     while (stream && (DIR *)stream != dir)
         stream = stream->next;
     pthread_mutex_unlock(&lock);
@@ -39,8 +42,8 @@ static DIR *make(const struct node *folder, int fd)
     stream->folder = folder;
     stream->fd = fd;
     pthread_mutex_lock(&lock);
-    stream->next = streams;
-    streams = stream;
+    stream->next = atomic_load(&streams);
+    atomic_store(&streams, stream);
     pthread_mutex_unlock(&lock);
     return (DIR *)stream;
 }
@@ -157,12 +160,25 @@ INTERPOSE int closedir(DIR *dir)
     if (!stream)
         return libc()->closedir(dir);
     pthread_mutex_lock(&lock);
-    struct stream **link = &streams;
-    while (*link != stream)
-        link = &(*link)->next;
-    *link = stream->next;
+    struct stream *previous = NULL;
+    for (struct stream *other = atomic_load(&streams); other != stream; other = other->next)
+        previous = other;
+    if (previous)
+        previous->next = stream->next;
+    else
+        atomic_store(&streams, stream->next);
     pthread_mutex_unlock(&lock);
     int result = close(stream->fd);
     free(stream);
     return result;
+}
+
+void folders_before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void folders_after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
 }

@@ -29,4 +29,10 @@ enum whose find_at(int dirfd, const char *path, bool follow, const struct node *
 /* A descriptor on what stands at a path; -1 with errno. */
 int open_node(const struct node *node, int flags);
 
+/* Around fork(). */
+void folders_before_fork(void);
+void folders_after_fork(void);
+void messages_before_fork(void);
+void messages_after_fork(void);
+
 #endif

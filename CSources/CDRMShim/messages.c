@@ -116,3 +116,13 @@ INTERPOSE ssize_t recvmsg(int socket, struct msghdr *message, int flags)
     errno = error;
     return result;
 }
+
+void messages_before_fork(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void messages_after_fork(void)
+{
+    pthread_mutex_unlock(&lock);
+}

@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,6 +27,45 @@ static int count_descriptors(void)
     for (int fd = 0; fd < 1024; fd++)
         n += fcntl(fd, F_GETFD) >= 0;
     return n;
+}
+
+static void wait_for(pid_t pid)
+{
+    int status;
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void look(void)
+{
+    DIR *dir = opendir("/dev/dri");
+    CHECK(dir && readdir(dir) && closedir(dir) == 0);
+}
+
+static void *look_until(void *done)
+{
+    while (!atomic_load((atomic_bool *)done))
+        look();
+    return NULL;
+}
+
+/* Forks while other threads look at the GPU's folder and nobody has asked for the device: a child finds no lock taken. */
+static void early_forks(void)
+{
+    pthread_t all[2];
+    atomic_bool is_done = false;
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_create(&all[i], NULL, look_until, &is_done) == 0);
+    for (int i = 0; i < 100; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            look();
+            _exit(0);
+        }
+        wait_for(pid);
+    }
+    atomic_store(&is_done, true);
+    for (int i = 0; i < 2; i++)
+        CHECK(pthread_join(all[i], NULL) == 0);
 }
 
 /* Errors come as -1 and errno; what is not ours answers as ever. */
@@ -247,12 +288,6 @@ static void child(int fd, uint8_t *memory)
     _exit(0);
 }
 
-static void wait_for(pid_t pid)
-{
-    int status;
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-}
-
 /* A child sees what was mapped, has no part in what is open, and may open a device of its own. */
 static void forks(void)
 {
@@ -370,6 +405,7 @@ static void threads(void)
 
 int main(void)
 {
+    early_forks();
     close(open_node()); /* the device itself stays */
     int before = count_descriptors();
     errors();
