@@ -396,7 +396,7 @@ static void threads(void)
     for (int i = 0; i < 20; i++) {
         pid_t pid = fork();
         if (pid == 0)
-            _exit(0);
+            exit(0); /* with what is to be done at a process's end: nothing of the parent's */
         wait_for(pid);
     }
     for (int i = 0; i < 4; i++)

@@ -55,13 +55,15 @@ final class TraceFile: @unchecked Sendable {
 
     /// Writes the last line and closes the file. Nothing is written from then on.
     func finish() {
+        // At a child's end nobody is there who would give the lock back.
+        guard isOurs else { return }
         withLock {
             put(
                 JSONText { line in
                     line.text("op", "end")
                     line.number("lines", numbered)
                 })
-            guard let file, isOurs else { return }
+            guard let file else { return }
             self.file = nil
             errno = 0
             if gzclose(file) != Z_OK { tell() }
