@@ -31,7 +31,7 @@ static void close_ours(unsigned first, unsigned last)
 
 INTERPOSE int close_range(unsigned first, unsigned last, int flags)
 {
-    if (!(flags & (int)CLOSE_RANGE_CLOEXEC))
+    if (!(flags & ~(int)CLOSE_RANGE_UNSHARE)) /* others close nothing */
         close_ours(first, last);
     return libc()->close_range(first, last, flags);
 }

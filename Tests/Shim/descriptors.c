@@ -109,6 +109,8 @@ static void duplicates(void)
         CHECK(close(copies[i]) == 0);
     }
     CHECK(has_vm(b));
+    FAILS(close_range((unsigned)b, (unsigned)b, 1 << 10), EINVAL);
+    CHECK(close_range((unsigned)b, (unsigned)b, CLOSE_RANGE_CLOEXEC) == 0 && has_vm(b));
     CHECK(close_range((unsigned)b, (unsigned)b, 0) == 0);
     FAILS(ioctl(b, NVU_VERSION, &(int){0}), EBADF);
     close(null);
