@@ -81,13 +81,17 @@ static void receive(int fd)
         close(copy);
 }
 
+/* Up to the first part whose length cannot be: the kernel answers EINVAL. */
 static void for_each(const struct msghdr *message, void (*body)(int fd))
 {
     struct msghdr *m = (struct msghdr *)message;
+    const char *end = (const char *)m->msg_control + m->msg_controllen;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_len > (size_t)(end - (const char *)c))
+            return;
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
-        for (size_t at = 0; at + sizeof(int) <= c->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+        for (size_t at = 0; CMSG_LEN(at + sizeof(int)) <= c->cmsg_len; at += sizeof(int)) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
             body(fd);

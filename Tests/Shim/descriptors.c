@@ -337,6 +337,19 @@ static void send_descriptor(int socket, int fd)
     CHECK(sendmsg(socket, &message, 0) == 1);
 }
 
+/* Lengths that cannot be are the kernel's to refuse, and are not believed. */
+static void send_wrong(int socket, int fd)
+{
+    static const size_t lengths[] = {0, CMSG_LEN(0) - 1, CMSG_LEN(1 << 24), SIZE_MAX};
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+        struct cmsghdr header[2] = {{.cmsg_len = lengths[i], .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+        memcpy(CMSG_DATA(header), &fd, sizeof(fd));
+        struct iovec data = {.iov_base = "", .iov_len = 1};
+        struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = header, .msg_controllen = sizeof(header)};
+        FAILS(sendmsg(socket, &message, 0), EINVAL);
+    }
+}
+
 static int receive_descriptor(int socket)
 {
     union {
@@ -358,6 +371,7 @@ static void messages(void)
     int sockets[2], fd = open_node(), null = open("/dev/null", O_RDWR);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
     vm_init(fd);
+    send_wrong(sockets[0], fd);
     send_descriptor(sockets[0], fd);
     send_descriptor(sockets[0], null);
     CHECK(close(fd) == 0);
