@@ -24,6 +24,7 @@ struct part {
 
 static _Atomic(struct part *) parts[PARTS];
 static _Atomic(int) end;
+static _Atomic(uint64_t) serial;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* Whose descriptors they are; 0: the first process's, before our constructors. */
 static _Atomic(pid_t) process;
@@ -109,7 +110,7 @@ int files_add(int fd, const struct node *node, void *object, void (*release)(voi
         free(file);
         return result;
     }
-    *file = (struct drmshim_file){.refs = 1, .release = release, .object = object, .node = node};
+    *file = (struct drmshim_file){.refs = 1, .serial = ++serial, .release = release, .object = object, .node = node};
     put_in(fd, file);
     return 0;
 }
@@ -139,6 +140,14 @@ struct drmshim_file *files_take(int fd)
     struct drmshim_file *file = atomic_exchange(s, NULL);
     pthread_mutex_unlock(&lock);
     return file;
+}
+
+uint64_t files_serial(int fd)
+{
+    struct drmshim_file *file = files_get(fd);
+    uint64_t result = file ? file->serial : 0;
+    files_put(file);
+    return result;
 }
 
 int files_end(void)

@@ -9,6 +9,7 @@ struct node;
 /* An open file, that several descriptors may share. */
 struct drmshim_file {
     unsigned refs;                  /* descriptors and calls under way; under the table's lock */
+    uint64_t serial;                /* no other file of the process has ever had it */
     void (*release)(void *object);
     void *object;                   /* of the device's: NULL in a child after fork */
     const struct node *node;        /* what was opened by its path; NULL: an exported object */
@@ -17,6 +18,9 @@ struct drmshim_file {
 /* The file behind `fd`, for files_put(); NULL: none of ours. */
 struct drmshim_file *files_get(int fd);
 void files_put(struct drmshim_file *file);
+
+/* The serial number of the file behind `fd`; 0: none of ours. */
+uint64_t files_serial(int fd);
 
 /* Makes `fd` stand for a new file; `object` belongs to it from then on. -ENOMEM, -EMFILE: nothing was done. */
 int files_add(int fd, const struct node *node, void *object, void (*release)(void *object));

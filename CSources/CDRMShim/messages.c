@@ -1,9 +1,10 @@
 /*
  * sendmsg() and recvmsg(): descriptors that a process sends to itself, as tests of exports do. A descriptor of ours that is
  * sent stays open here, as a copy, until it comes back under another number; the kernel tells that it is the same file.
- * What goes to another process is a placeholder there, and its copy is closed when there are too many.
+ * What goes to another process is a placeholder there. Where the kernel does not say that it does, the copy is closed when
+ * there are too many.
  *
- * Locking: one lock for the list, held over nothing else.
+ * Locking: one lock for the list, held over kcmp() alone.
  */
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -17,32 +18,48 @@
 
 enum { MOST = 64 };
 
-static int copies[MOST]; /* the oldest first */
+struct copy {
+    int fd;
+    uint64_t serial; /* of its file */
+};
+
+static struct copy copies[MOST]; /* the oldest first */
 static size_t count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* Takes the i-th out. */
-static int take_at(size_t i)
+static struct copy take_at(size_t i)
 {
-    int copy = copies[i];
+    struct copy copy = copies[i];
     memmove(&copies[i], &copies[i + 1], (--count - i) * sizeof(*copies));
     return copy;
+}
+
+/* A program that closes descriptors it does not know of closes copies too, and their numbers may be its own by now. */
+static bool is_there(struct copy copy)
+{
+    return copy.serial && files_serial(copy.fd) == copy.serial;
+}
+
+static void close_copy(struct copy copy)
+{
+    if (is_there(copy))
+        close(copy.fd);
 }
 
 /* With the copy of a descriptor that is sent. */
 static void keep(int fd)
 {
-    struct drmshim_file *file = files_get(fd);
-    int copy = file ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-    files_put(file);
-    if (copy < 0)
+    struct copy oldest = {0}, copy = {.fd = files_serial(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1};
+    if (copy.fd < 0)
         return;
+    copy.serial = files_serial(copy.fd);
     pthread_mutex_lock(&lock);
-    int oldest = count == MOST ? take_at(0) : -1;
+    if (count == MOST)
+        oldest = take_at(0);
     copies[count++] = copy;
     pthread_mutex_unlock(&lock);
-    if (oldest >= 0)
-        close(oldest);
+    close_copy(oldest);
 }
 
 static bool is_same_file(int a, int b)
@@ -51,13 +68,13 @@ static bool is_same_file(int a, int b)
     return syscall(SYS_kcmp, pid, pid, KCMP_FILE, a, b) == 0;
 }
 
-/* The copy of what `fd` is open on, which is the caller's from then on; -1: none. */
-static int take(int fd)
+/* The copy of what `fd` is open on, which is the caller's from then on; serial 0: none. */
+static struct copy take(int fd)
 {
-    int copy = -1;
+    struct copy copy = {0};
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < count && copy < 0; i++) {
-        if (is_same_file(fd, copies[i]))
+    for (size_t i = 0; i < count && !copy.serial; i++) {
+        if (is_same_file(fd, copies[i].fd))
             copy = take_at(i);
     }
     pthread_mutex_unlock(&lock);
@@ -66,19 +83,24 @@ static int take(int fd)
 
 static void forget(int fd)
 {
-    int copy = take(fd);
-    if (copy >= 0)
-        close(copy);
+    close_copy(take(fd));
 }
 
 static void receive(int fd)
 {
-    int copy = take(fd);
-    struct drmshim_file *file = copy < 0 ? NULL : files_get(copy);
+    struct copy copy = take(fd);
+    struct drmshim_file *file = is_there(copy) ? files_get(copy.fd) : NULL;
     files_set(fd, file);
     files_put(file);
-    if (copy >= 0)
-        close(copy);
+    close_copy(copy);
+}
+
+/* As far as the kernel knows: who was at the other end when the two were connected. */
+static bool goes_to_another(int socket)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid != 0 && peer.pid != getpid();
 }
 
 /* Up to the first part whose length cannot be: the kernel answers EINVAL. */
@@ -101,11 +123,12 @@ static void for_each(const struct msghdr *message, void (*body)(int fd))
 
 INTERPOSE ssize_t sendmsg(int socket, const struct msghdr *message, int flags)
 {
-    if (message)
+    bool keeps = message && message->msg_controllen && !goes_to_another(socket);
+    if (keeps)
         for_each(message, keep);
     ssize_t result = libc()->sendmsg(socket, message, flags);
     int error = errno;
-    if (result < 0 && message)
+    if (result < 0 && keeps)
         for_each(message, forget);
     errno = error;
     return result;

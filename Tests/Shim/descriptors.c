@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -365,25 +366,81 @@ static int receive_descriptor(int socket)
     return fd;
 }
 
-/* A file goes through a socket and comes out as itself, though its sender closed it meanwhile; another's stays what it is. */
+/* Through a socket and out again, closed meanwhile. */
+static int pass(int fd)
+{
+    int sockets[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+    send_descriptor(sockets[0], fd);
+    CHECK(close(fd) == 0);
+    fd = receive_descriptor(sockets[1]);
+    close(sockets[0]);
+    close(sockets[1]);
+    return fd;
+}
+
+/* A program that closes what keeps a file on its way, as one does that closes all descriptors: what then gets the number
+ * stays open, also when there are too many on their way. */
+static void close_copy(int fd)
+{
+    int sockets[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
+    int copy = open("/dev/null", O_RDWR);
+    close(copy);
+    send_descriptor(sockets[0], fd);
+    CHECK(close(copy) == 0 && open("/dev/null", O_RDWR) == copy);
+    for (int i = 0; i < 64; i++)
+        send_descriptor(sockets[0], fd);
+    CHECK(fcntl(copy, F_GETFD) >= 0 && close(copy) == 0);
+    for (int i = 0; i < 65; i++) {
+        int received = receive_descriptor(sockets[1]);
+        CHECK(i == 64 || has_vm(received));
+        close(received);
+    }
+    close(sockets[0]);
+    close(sockets[1]);
+}
+
+/* Nothing is kept of a file that goes to another process. */
+static void send_away(int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof(address);
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, sizeof(sa_family_t)) == 0 && listen(listener, 1) == 0);
+    CHECK(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int own = socket(AF_UNIX, SOCK_STREAM, 0);
+        CHECK(connect(own, (struct sockaddr *)&address, size) == 0);
+        close(receive_descriptor(own));
+        _exit(0);
+    }
+    int connected = accept(listener, NULL, NULL), before = count_descriptors();
+    send_descriptor(connected, fd);
+    CHECK(count_descriptors() == before);
+    wait_for(pid);
+    close(connected);
+    close(listener);
+}
+
+/* A file comes out of a socket as itself; another's stays what it is. */
 static void messages(void)
 {
     int sockets[2], fd = open_node(), null = open("/dev/null", O_RDWR);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
     vm_init(fd);
     send_wrong(sockets[0], fd);
-    send_descriptor(sockets[0], fd);
-    send_descriptor(sockets[0], null);
-    CHECK(close(fd) == 0);
-    fd = receive_descriptor(sockets[1]);
-    CHECK(has_vm(fd));
-    int other = receive_descriptor(sockets[1]);
-    FAILS(ioctl(other, NVU_VERSION, &(int){0}), ENOTTY);
-    close(other);
-    close(fd);
-    close(null);
     close(sockets[0]);
     close(sockets[1]);
+    fd = pass(fd);
+    CHECK(has_vm(fd));
+    null = pass(null);
+    FAILS(ioctl(null, NVU_VERSION, &(int){0}), ENOTTY);
+    close(null);
+    close_copy(fd);
+    send_away(fd);
+    close(fd);
 }
 
 static void *churn(void *argument)
@@ -394,7 +451,7 @@ static void *churn(void *argument)
         vm_init(fd);
         struct nvu_gem_info info = gem_new(fd, NVU_GEM_DOMAIN_GART, SIZE);
         uint8_t *memory = map(fd, info.map_handle, SIZE);
-        int copy = dup(fd);
+        int copy = pass(dup(fd));
         CHECK(close(fd) == 0);
         CHECK(memory[SIZE - 1] == 0);
         memory[SIZE - 1] = 1;
@@ -403,7 +460,7 @@ static void *churn(void *argument)
     return NULL;
 }
 
-/* Opening, closing, mapping on threads, and forks in between. */
+/* Opening, closing, mapping, sending on threads, and forks in between. */
 static void threads(void)
 {
     pthread_t all[4];
@@ -411,8 +468,10 @@ static void threads(void)
         CHECK(pthread_create(&all[i], NULL, churn, NULL) == 0);
     for (int i = 0; i < 20; i++) {
         pid_t pid = fork();
-        if (pid == 0)
+        if (pid == 0) {
+            close(pass(open("/dev/dri", O_RDONLY | O_DIRECTORY)));
             exit(0); /* with what is to be done at a process's end: nothing of the parent's */
+        }
         wait_for(pid);
     }
     for (int i = 0; i < 4; i++)
