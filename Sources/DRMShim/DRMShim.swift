@@ -33,12 +33,10 @@ public func start(_ table: UnsafeMutableRawPointer) {
             }
         },
         ioctl: { opened, fd, request, argument in
-            let result =
-                switch object(opened!, Opened.self).content {
-                case .file(let file): file.ioctl(request, argument)
-                case .descriptor(_, let device): device.ioctl(descriptor: fd, request, argument)
-                }
-            return result == -KernelErrno.ERESTARTSYS.rawValue ? -KernelErrno.EINTR.rawValue : result
+            switch object(opened!, Opened.self).content {
+            case .file(let file): file.ioctl(request, argument)
+            case .descriptor(_, let device): device.ioctl(descriptor: fd, request, argument)
+            }
         },
         map: { opened, offset, length, isWritable, isShared, out in
             KernelErrno.result { () throws(KernelErrno) in

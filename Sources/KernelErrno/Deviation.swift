@@ -25,4 +25,5 @@ public enum Deviation: String, Hashable, Sendable, CaseIterable {
     case evictLocked = "EVICT-LOCKED"
     case evictMapped = "EVICT-MAPPED"
     case evictRemap = "EVICT-REMAP"
+    case signals = "SIGNALS"
 }
