@@ -8,6 +8,7 @@
 #include "device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -92,9 +93,9 @@ int device_identify(struct drmshim_identity *out)
     return result;
 }
 
-int drmshim_add(int fd, void *object)
+int drmshim_add(int fd, bool writable, void *object)
 {
-    return files_add(fd, NULL, object, drmshim_ops.release);
+    return files_add(fd, NULL, writable ? O_RDWR : O_RDONLY, object, drmshim_ops.release);
 }
 
 struct drmshim_file *drmshim_get(int fd)

@@ -102,7 +102,7 @@ static void put_in(int fd, struct drmshim_file *reference)
     files_put(old);
 }
 
-int files_add(int fd, const struct node *node, void *object, void (*release)(void *object))
+int files_add(int fd, const struct node *node, int access, void *object, void (*release)(void *object))
 {
     struct drmshim_file *file = malloc(sizeof(*file));
     int result = file ? make_slot(fd) : -ENOMEM;
@@ -110,7 +110,9 @@ int files_add(int fd, const struct node *node, void *object, void (*release)(voi
         free(file);
         return result;
     }
-    *file = (struct drmshim_file){.refs = 1, .serial = ++serial, .release = release, .object = object, .node = node};
+    *file = (struct drmshim_file){
+        .refs = 1, .serial = ++serial, .access = access, .release = release, .object = object, .node = node,
+    };
     put_in(fd, file);
     return 0;
 }

@@ -10,6 +10,7 @@ struct node;
 struct drmshim_file {
     unsigned refs;                  /* descriptors and calls under way; under the table's lock */
     uint64_t serial;                /* no other file of the process has ever had it */
+    int access;                     /* O_RDONLY, O_WRONLY or O_RDWR */
     void (*release)(void *object);
     void *object;                   /* of the device's: NULL in a child after fork */
     const struct node *node;        /* what was opened by its path; NULL: an exported object */
@@ -22,8 +23,9 @@ void files_put(struct drmshim_file *file);
 /* The serial number of the file behind `fd`; 0: none of ours. */
 uint64_t files_serial(int fd);
 
-/* Makes `fd` stand for a new file; `object` belongs to it from then on. -ENOMEM, -EMFILE: nothing was done. */
-int files_add(int fd, const struct node *node, void *object, void (*release)(void *object));
+/* Makes `fd` stand for a new file, open for `access`; `object` belongs to it from then on. -ENOMEM, -EMFILE: nothing was
+ * done. */
+int files_add(int fd, const struct node *node, int access, void *object, void (*release)(void *object));
 
 /* `fd` is a new descriptor for what `file` is, or, NULL, for something that is not ours. -ENOMEM, -EMFILE. */
 int files_set(int fd, struct drmshim_file *file);

@@ -2,10 +2,17 @@
  * mmap() and munmap(). What is mapped of a device is mapped by the kernel, from the file behind the device's memory: placed
  * mappings, protections and forks are its business.
  */
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "interpose.h"
 #include "ranges.h"
+
+/* A mapping is always read, and a shared one that is written writes what is mapped. */
+static bool allows(const struct drmshim_file *file, bool writes, bool is_shared)
+{
+    return file->access == O_RDWR || (file->access == O_RDONLY && !(writes && is_shared));
+}
 
 static void *map(void *addr, size_t length, int prot, int flags, int fd, off64_t offset)
 {
@@ -13,10 +20,13 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd, off64_t
     if (!file)
         return ranges_map(addr, length, prot, flags, fd, offset, NULL, NULL);
 
-    bool is_shared = (flags & MAP_TYPE) != MAP_PRIVATE;
+    bool is_shared = (flags & MAP_TYPE) != MAP_PRIVATE, writes = prot & PROT_WRITE;
     struct drmshim_memory memory;
-    int result = !file->object ? -ENODEV
-                               : drmshim_ops.map(file->object, (uint64_t)offset, length, prot & PROT_WRITE, is_shared, &memory);
+    int result = -ENODEV;
+    if (file->object && !allows(file, writes, is_shared))
+        result = -EACCES;
+    else if (file->object)
+        result = drmshim_ops.map(file->object, (uint64_t)offset, length, writes, is_shared, &memory);
     files_put(file);
     if (result) {
         errno = -result;

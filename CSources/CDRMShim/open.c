@@ -48,7 +48,7 @@ static int open_device(const struct node *node, int flags)
     snprintf(client, sizeof(client), "%s[%d]:%d", comm, (int)getpid(), fd);
     result = drmshim_ops.open(device, client, &object);
     if (result == 0) {
-        result = files_add(fd, node, object, drmshim_ops.release);
+        result = files_add(fd, node, flags & O_ACCMODE, object, drmshim_ops.release);
         if (result)
             drmshim_ops.release(object);
     }
@@ -62,7 +62,7 @@ static int open_folder(const struct node *node, int flags)
     int fd = memfd_create(paths_name(node), flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
     if (fd < 0)
         return -errno;
-    int result = files_add(fd, node, NULL, NULL);
+    int result = files_add(fd, node, O_RDONLY, NULL, NULL);
     if (result)
         libc()->close(fd);
     return result ? result : fd;

@@ -60,7 +60,7 @@ extension Opened {
         case .file(let file):
             device = file.device
             mapping = try file.mmap(offset: offset, length: length, writable: isWritable, shared: isShared)
-        case .descriptor(.dmaBuf(let object), let itsDevice):
+        case .descriptor(.dmaBuf(let object, _), let itsDevice):
             device = itsDevice
             mapping = try object.mmap(offset: offset, length: length, writable: isWritable, shared: isShared)
         case .descriptor: throw .ENODEV

@@ -32,7 +32,7 @@ final class ProcessDescriptors: DescriptorTable, @unchecked Sendable {
     func insert(_ descriptor: Descriptor) throws(KernelErrno) -> Int32 {
         let fd = try placeholder(for: descriptor)
         let opened = retain(Opened(.descriptor(descriptor, device: device)))
-        let result = drmshim_add(fd, opened)
+        let result = drmshim_add(fd, descriptor.isWritable, opened)
         guard result == 0 else {
             release(opened, Opened.self)
             close(fd)
@@ -45,7 +45,7 @@ final class ProcessDescriptors: DescriptorTable, @unchecked Sendable {
 
     private func placeholder(for descriptor: Descriptor) throws(KernelErrno) -> Int32 {
         switch descriptor {
-        case .dmaBuf(let object):
+        case .dmaBuf(let object, _):
             let fd = try opened(memfd_create("dmabuf", UInt32(MFD_CLOEXEC)))
             guard ftruncate(fd, Int(object.size)) == 0 else {
                 close(fd)
@@ -68,6 +68,12 @@ final class ProcessDescriptors: DescriptorTable, @unchecked Sendable {
     private func opened(_ fd: Int32) throws(KernelErrno) -> Int32 {
         guard fd >= 0 else { throw KernelErrno(rawValue: errno) }
         return fd
+    }
+}
+
+extension Descriptor {
+    fileprivate var isWritable: Bool {
+        if case .dmaBuf(_, let isWritable) = self { isWritable } else { false }
     }
 }
 

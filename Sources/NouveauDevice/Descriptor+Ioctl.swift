@@ -12,7 +12,7 @@ extension Device {
             let address = UInt64(UInt(bitPattern: arg))
             switch descriptor {
             case .syncFile(let file) where command.isOfSyncFile: try perform(command, on: file, address)
-            case .dmaBuf(let object) where !command.isOfSyncFile: try perform(command, on: object, address)
+            case .dmaBuf(let object, _) where !command.isOfSyncFile: try perform(command, on: object, address)
             default: throw .ENOTTY
             }
             return 0

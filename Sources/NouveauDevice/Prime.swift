@@ -5,7 +5,8 @@ internal import Synchronization
 
 /// What a descriptor stands for.
 package enum Descriptor: Sendable {
-    case dmaBuf(BufferObject)
+    /// Without `isWritable` it is for reading alone.
+    case dmaBuf(BufferObject, isWritable: Bool)
     case syncobj(Syncobj)
     case syncFile(SyncFile)
     case eventfd(any EventDescriptor)
@@ -84,7 +85,7 @@ extension Device {
     /// - Throws: `EBADF`: not a descriptor of the device's; `ESPIPE`: not a buffer's.
     public func size(ofDescriptor fd: Int32) throws(KernelErrno) -> UInt64 {
         guard let descriptor = descriptors[fd] else { throw .EBADF }
-        guard case .dmaBuf(let object) = descriptor else { throw .ESPIPE }
+        guard case .dmaBuf(let object, _) = descriptor else { throw .ESPIPE }
         return object.size
     }
 
@@ -103,14 +104,15 @@ extension DeviceFile {
         defer { primeMutex.unlock() }
         guard let object = objects[call.handle] else { throw .ENOENT }
         guard !object.isPrivate else { throw .EPERM }
-        call.store(fd: try device.descriptors.insert(.dmaBuf(object)), in: a)
+        let fd = try device.descriptors.insert(.dmaBuf(object, isWritable: call.isWritable))
+        call.store(fd: fd, in: a)
         primeHandles[object.id] = primeHandles[object.id] ?? call.handle
     }
 
     func primeFDToHandle(_ a: Argument) throws(KernelErrno) {
         var call = Prime(a)
         guard let descriptor = device.descriptors[call.fd] else { throw .EBADF }
-        guard case .dmaBuf(let object) = descriptor else { throw .EINVAL }
+        guard case .dmaBuf(let object, _) = descriptor else { throw .EINVAL }
         primeMutex.lock()
         let handle = primeHandles[object.id] ?? objects.insert(object)
         primeHandles[object.id] = handle

@@ -84,6 +84,7 @@ package struct Prime {
     package var handle: UInt32 { c.handle }
     package var fd: Int32 { c.fd }
     package var hasGoodFlags: Bool { c.flags & ~(NVU_PRIME_CLOEXEC | NVU_PRIME_RDWR) == 0 }
+    package var isWritable: Bool { c.flags & NVU_PRIME_RDWR != 0 }
 
     package mutating func store(fd: Int32, in a: Argument) {
         c.fd = fd

@@ -151,7 +151,8 @@ static void streams(void)
     CHECK(fclose(stream) == 0 && errno == 0);
 }
 
-/* A buffer's memory: the same through all mappings, placed where asked, alive as long as any of it is mapped. */
+/* A buffer's memory: the same through all mappings, placed where asked, as its file was opened, alive as long as any of it
+ * is mapped. */
 static void memory(void)
 {
     int fd = open_node(), other = open_node();
@@ -160,6 +161,16 @@ static void memory(void)
     FAILS(mmap(NULL, 2 * SIZE, PROT_READ, MAP_SHARED, fd, (off_t)info.map_handle), EINVAL);
     FAILS(mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, (off_t)info.map_handle), EINVAL);
     FAILS(mmap(NULL, SIZE, PROT_READ, MAP_SHARED, other, (off_t)info.map_handle), EACCES);
+
+    int reader = open(NODE, O_RDONLY), writer = open(NODE, O_WRONLY);
+    uint64_t offset = gem_new(reader, NVU_GEM_DOMAIN_GART, SIZE).map_handle;
+    FAILS(mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, reader, (off_t)offset), EACCES);
+    void *memory = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, reader, (off_t)offset);
+    CHECK(memory != MAP_FAILED && munmap(memory, SIZE) == 0);
+    offset = gem_new(writer, NVU_GEM_DOMAIN_GART, SIZE).map_handle;
+    FAILS(mmap(NULL, SIZE, PROT_READ, MAP_SHARED, writer, (off_t)offset), EACCES);
+    close(reader);
+    close(writer);
 
     uint8_t *a = map(fd, info.map_handle, SIZE);
     uint8_t *room = mmap(NULL, 3 * SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -205,6 +216,13 @@ static void buffers(void)
     direct[7] = 7;
     CHECK(mapped[7] == 7);
     FAILS(ioctl(copy, NVU_GEM_NEW, &(struct nvu_gem_new){0}), ENOTTY);
+
+    prime.flags = O_CLOEXEC;
+    CHECK(ioctl(a, NVU_PRIME_HANDLE_TO_FD, &prime) == 0);
+    FAILS(mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, prime.fd, 0), EACCES);
+    uint8_t *seen_only = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, prime.fd, 0);
+    CHECK(seen_only != MAP_FAILED && seen_only[7] == 7 && munmap(seen_only, SIZE) == 0);
+    close(prime.fd);
 
     struct nvu_prime_handle wrong = {.fd = b};
     FAILS(ioctl(a, NVU_PRIME_FD_TO_HANDLE, &wrong), EINVAL);

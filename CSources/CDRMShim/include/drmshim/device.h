@@ -44,8 +44,9 @@ void drmshim_start(struct drmshim_ops *ops);
 
 struct drmshim_file;
 
-/* Makes `fd`, a descriptor of the process, stand for an object of the device's. -ENOMEM, -EMFILE. */
-int drmshim_add(int fd, void *object);
+/* Makes `fd`, a descriptor of the process, stand for an object of the device's; without `writable` its memory can only be
+ * mapped to be read. -ENOMEM, -EMFILE. */
+int drmshim_add(int fd, bool writable, void *object);
 /* What stands behind `fd`, kept until it is put; NULL: nothing of ours. */
 struct drmshim_file *drmshim_get(int fd);
 /* NULL: the parent's, before a fork. */
