@@ -27,10 +27,9 @@ public func start(_ table: UnsafeMutableRawPointer) {
         },
         identify: { device, out in out!.pointee = object(device!, Device.self).identity },
         open: { device, client, out in
-            KernelErrno.result { () throws(KernelErrno) in
-                let file = try object(device!, Device.self).open(name: String(cString: client!))
-                out!.pointee = retain(Opened(.file(file)))
-            }
+            let file = object(device!, Device.self).open(name: String(cString: client!))
+            out!.pointee = retain(Opened(.file(file)))
+            return 0
         },
         ioctl: { opened, fd, request, argument in
             switch object(opened!, Opened.self).content {

@@ -91,7 +91,7 @@ public final class Replayer {
 
     private func replay(_ call: TraceCall) throws(InputError) {
         report.calls[call.op, default: 0] += 1
-        guard let file = file(of: call) else { return }
+        let file = file(of: call)
         let result = try perform(call, on: file)
         if pace == .drained { settle() }
         if result != call.result, !(dependsOnPace(call) && result == 0) {
@@ -117,18 +117,12 @@ public final class Replayer {
         }
     }
 
-    /// The file of a call, opened if this is its first. `nil`: our device did not open it.
-    private func file(of call: TraceCall) -> ReplayFile? {
+    /// The file of a call, opened if this is its first.
+    private func file(of call: TraceCall) -> ReplayFile {
         if let file = files[call.fd] { return file }
-        do throws(KernelErrno) {
-            let file = ReplayFile(
-                fd: call.fd, file: try device.open(name: clientName), openedAt: call.place.line)
-            files[call.fd] = file
-            return file
-        } catch {
-            report.addAnswer(call, "open gave -\(error), recorded 0")
-            return nil
-        }
+        let file = ReplayFile(fd: call.fd, file: device.open(name: clientName), openedAt: call.place.line)
+        files[call.fd] = file
+        return file
     }
 
     /// "<comm>[<pid>]" of the recorded program.

@@ -7,11 +7,13 @@ internal import NouveauDevice
 
 @_cdecl("gpuvm_nouveau_create")
 public func create(
-    _ config: UnsafeRawPointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+    _ given: UnsafeRawPointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-    guard let config = config?.assumingMemoryBound(to: gpuvm_nouveau_config.self).pointee, let out,
-        config.size == MemoryLayout<gpuvm_nouveau_config>.size, config.flags & ~GPUVM_NOUVEAU_THREADED == 0
+    // The size, its first field, says how much there is to read.
+    guard let given, let out, given.load(as: Int.self) == MemoryLayout<gpuvm_nouveau_config>.size
     else { return -KernelErrno.EINVAL.rawValue }
+    let config = given.load(as: gpuvm_nouveau_config.self)
+    guard config.flags & ~GPUVM_NOUVEAU_THREADED == 0 else { return -KernelErrno.EINVAL.rawValue }
     var options = DeviceOptions()
     if config.vram != 0 { options.vram = config.vram }
     if config.gart != 0 { options.gart = config.gart }
@@ -47,9 +49,8 @@ public func destroy(_ device: OpaquePointer?) {
 public func open(
     _ device: OpaquePointer, _ name: UnsafePointer<CChar>?, _ out: UnsafeMutablePointer<OpaquePointer?>
 ) -> Int32 {
-    KernelErrno.result { () throws(KernelErrno) in
-        out.pointee = handle(try object(device, Device.self).open(name: name.map { String(cString: $0) } ?? ""))
-    }
+    out.pointee = handle(object(device, Device.self).open(name: name.map { String(cString: $0) } ?? ""))
+    return 0
 }
 
 @_cdecl("gpuvm_nouveau_close")

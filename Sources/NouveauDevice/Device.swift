@@ -1,5 +1,4 @@
 public import DRMLock
-public import KernelErrno
 public import NVMMU
 package import NouveauUAPI
 
@@ -114,7 +113,7 @@ public final class Device: @unchecked Sendable {
     }
 
     /// Opens the device's render node. `name` is the client's, "comm[pid]"; what goes beyond 31 bytes is cut.
-    public func open(name: String) throws(KernelErrno) -> DeviceFile {
+    public func open(name: String) -> DeviceFile {
         let serial = spin.withLock {
             opened += 1
             return opened - 1

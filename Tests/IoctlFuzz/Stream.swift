@@ -38,14 +38,14 @@ struct Stream {
             recording.memory = oneIn(2)
             try device.record(to: "/dev/null", options: recording)
         }
-        for _ in 0...below(3) { try open() }
+        for _ in 0...below(3) { open() }
     }
 
     private mutating func below(_ n: UInt64) -> UInt64 { UInt64.random(in: 0..<n, using: &random) }
     private mutating func oneIn(_ n: UInt64) -> Bool { below(n) == 0 }
 
-    private mutating func open() throws {
-        let file = try device.open(name: "fuzz[\(files.count)]")
+    private mutating func open() {
+        let file = device.open(name: "fuzz[\(files.count)]")
         files.append(file)
         guard !oneIn(8) else { return }
         var space = nvu_vm_init(kernel_managed_addr: 1 << 39, kernel_managed_size: 1 << 38)
@@ -67,7 +67,7 @@ struct Stream {
         case 3: look()
         default: call(Shape.requests.randomElement(using: &random)!, files.randomElement(using: &random)!)
         }
-        if files.isEmpty || (files.count < 4 && oneIn(60)) { try open() }
+        if files.isEmpty || (files.count < 4 && oneIn(60)) { open() }
         for _ in 0..<below(3) { gate.step() }
     }
 

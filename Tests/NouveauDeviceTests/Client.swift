@@ -22,9 +22,9 @@ struct Client {
         try self.init(Device(chipset: chipset, options: options, gate: gate))
     }
 
-    init(_ device: Device) throws {
+    init(_ device: Device) {
         self.device = device
-        file = try device.open(name: "test[1]")
+        file = device.open(name: "test[1]")
     }
 
     /// Runs one ioctl on a struct, and what it leaves to do; 0 or a negative errno.

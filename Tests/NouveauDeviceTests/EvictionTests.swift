@@ -84,7 +84,7 @@ private struct Rig {
 
     init(gart: UInt64 = 64 * mib, gate: Gate? = nil) throws {
         owner = try Submitter(Client(vram: 32 * mib, gart: gart, gate: gate))
-        other = try Client(owner.client.device)
+        other = Client(owner.client.device)
         try #require(other.vmInit() == 0)
     }
 
@@ -105,7 +105,7 @@ private struct Rig {
         let (chipset, kind) = chip
         let client = try Client(chipset, vram: 32 * mib)
         let owner = try Submitter(client)
-        let other = try Client(client.device)
+        let other = Client(client.device)
         let sizes: [UInt64] = [2 * mib, 4 * mib, 192 << 10, 12 << 10]
         let handles = try sizes.map { try client.buffer(domain, $0) }
         if chipset != 0x124 { #expect(client.bind([mapSparse(Self.base, 64 * mib)]) == 0) }
@@ -188,7 +188,7 @@ private struct Rig {
         #expect(client.call(NVU_PRIME_HANDLE_TO_FD, &prime) == 0 && second.call(NVU_PRIME_FD_TO_HANDLE, &prime) == 0)
         #expect(client.bind([map(handle, Self.base, 2 * mib), map(handle, Self.base + 4 * mib, mib, offset: mib)]) == 0)
         #expect(second.bind([map(prime.handle, 0, 2 * mib)]) == 0)
-        let third = try Client(client.device)
+        let third = Client(client.device)
         let filler = try third.buffer(vram, 16 * mib)
         #expect(client.location(handle) == .gart)
         #expect(client.file.uvmm!.vm.hasEvicted && second.file.uvmm!.vm.hasEvicted)
@@ -360,7 +360,7 @@ private struct Rig {
                 return once ? left != 0 : left > 0
             }
             let owner = try Submitter(Client(Device(chipset: 0x172, options: options)))
-            let (client, other) = (owner.client, try Client(owner.client.device))
+            let (client, other) = (owner.client, Client(owner.client.device))
             let handles = try (0..<4).map { _ in try client.buffer(vram, 2 * mib) }
             for (i, handle) in handles.enumerated() {
                 client.mark(handle, UInt64(i))

@@ -82,7 +82,7 @@ import Testing
     @Test("files do not wait for each other")
     func files() throws {
         let client = try client()
-        let other = try Client(client.device)
+        let other = Client(client.device)
         try #require(other.vmInit() == 0)
         let buffer = try other.buffer(gart, 4096)
         let (wait, fence) = client.pendingSyncobj()
@@ -372,7 +372,7 @@ import Testing
     func shared() throws {
         let submitter = try Submitter(client())
         let client = submitter.client
-        let other = try Client(client.device)
+        let other = Client(client.device)
         try #require(client.bind([map(2, 0x2_0000, 0x1000)]) == 0)
         var prime = nvu_prime_handle(handle: 2, flags: 0, fd: -1)
         try #require(client.call(NVU_PRIME_HANDLE_TO_FD, &prime) == 0)
@@ -390,7 +390,7 @@ import Testing
     func close() throws {
         let submitter = try Submitter(client())
         let client = submitter.client
-        let other = try Client(client.device)
+        let other = Client(client.device)
         // Its fences outlive the file in a syncobj of another.
         let (wait, fence) = client.pendingSyncobj()
         let (bound, done) = (other.syncobj(), other.syncobj())
@@ -617,7 +617,7 @@ import Testing
     @Test("pitfall 11: channels of all engines and files have numbers of their own")
     func numbers() throws {
         let client = try client()
-        let other = try Client(client.device)
+        let other = Client(client.device)
         let numbers = [client.channelAlloc(), client.channelAlloc(fb: ~0, tt: 0x30), other.channelAlloc(fb: ~0, tt: 1)]
         #expect(Set(numbers.map(\.alloc.channel)).count == 3)
     }

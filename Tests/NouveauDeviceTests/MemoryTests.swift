@@ -120,7 +120,7 @@ extension BufferMemory {
         #expect(throws: KernelErrno.EINVAL) {
             try client.file.mmap(offset: info.map_handle, length: 1, writable: true, shared: false)
         }
-        let other = try Client(client.device)
+        let other = Client(client.device)
         #expect(throws: KernelErrno.EACCES) { try other.file.mmap(offset: info.map_handle, length: 1) }
 
         var mapping: BufferMapping? = try client.file.mmap(offset: info.map_handle, length: 5000)

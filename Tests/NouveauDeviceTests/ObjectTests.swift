@@ -109,7 +109,7 @@ import Testing
     @Test("mmap: the exact start, not longer than the object, a handle of this file, no private writing")
     func mmap() throws {
         let client = try vmClient()
-        let other = try Client(client.device)
+        let other = Client(client.device)
         let start = client.gemNew(gart, 8192).info.map_handle
         func check(_ offset: UInt64, _ length: UInt64, _ writable: Bool = true, _ shared: Bool = true) -> Int32 {
             client.file.checkMmap(offset: offset, length: length, writable: writable, shared: shared)
@@ -170,7 +170,7 @@ import Testing
     @Test("a dma-buf gives its own file the same handle, another file one object under one handle")
     func primeHandles() throws {
         let client = try vmClient()
-        let other = try Client(client.device)
+        let other = Client(client.device)
         let handle = try client.buffer(vram, 1 << 20)
         let (a, b) = (export(client, handle).fd, export(client, handle).fd)
         #expect(a != b)

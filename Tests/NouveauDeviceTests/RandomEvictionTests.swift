@@ -184,7 +184,7 @@ private let mib: UInt64 = 1 << 20
             let gate: Gate = driver == .threaded ? ThreadedGate() : SteppedGate(.seeded(seed + round))
             do {
                 let first = try Client(vram: 32 * mib, gart: 12 * mib, gate: gate)
-                let clients = [first] + (try (1..<files).map { _ in try Client(first.device) })
+                let clients = [first] + (1..<files).map { _ in Client(first.device) }
                 let streams = try (0..<2).map { i in
                     try Stream(clients[i % files], UInt64(i / files), seed: seed + 2 * round + UInt64(i))
                 }

@@ -168,7 +168,7 @@ import Testing
             let gate = ThreadedGate()
             do {
                 let first = try Client(gate: gate)
-                let clients = [first, try Client(first.device)]
+                let clients = [first, Client(first.device)]
                 let streams = try clients.enumerated().map { i, client in
                     try Stream(client, seed: seed + 2 * round + UInt64(i))
                 }

@@ -21,7 +21,7 @@ private func recordingClient(_ path: String, memory: Bool = false, gate: Gate? =
     var recording = RecordingOptions()
     recording.memory = memory
     try device.record(to: path, options: recording)
-    return try Client(device)
+    return Client(device)
 }
 
 /// Replays a finished recording on a device like the recorded one.
@@ -42,7 +42,7 @@ private func replay(_ path: String) throws -> ReplayReport {
         for seed in start..<start + UInt64(RandomTest.rounds(8)) {
             let scratch = Scratch([])
             let first = try recordingClient(scratch.path, memory: true)
-            let clients = [first, try Client(first.device)]
+            let clients = [first, Client(first.device)]
             var streams = clients.enumerated().map { i, client in
                 IoctlStream(
                     client: client, random: SeededRandom(seed: seed << 1 | UInt64(i)), mayHang: false, closesDescriptors: false)
@@ -102,7 +102,7 @@ private func replay(_ path: String) throws -> ReplayReport {
             let scratch = Scratch([])
             let gate = SteppedGate(.seeded(seed))
             let first = try recordingClient(scratch.path, memory: true, gate: gate)
-            let clients = [first, try Client(first.device)]
+            let clients = [first, Client(first.device)]
             let actors = clients.enumerated().map { i, client in
                 gate.spawn("client \(i)") {
                     _ = client.vmInit()
@@ -126,7 +126,7 @@ private func replay(_ path: String) throws -> ReplayReport {
         var options = RecordingOptions()
         options.complain = { told.lines.append($0) }
         try device.record(to: "/dev/full", options: options)
-        let client = try Client(device)
+        let client = Client(device)
         #expect(client.vmInit() == 0)
         #expect(client.gemNew(gart, 4096).result == 0)
         device.finishRecording()
@@ -144,7 +144,7 @@ private func replay(_ path: String) throws -> ReplayReport {
         do {
             let device = try Device(chipset: 0x172)
             device.recordAsEnvironmentAsks { $0 == "GPUVM_RECORD" ? String(asked) : nil }
-            let client = try Client(device)
+            let client = Client(device)
             #expect(client.vmInit() == 0)
             client.file.close()
         }

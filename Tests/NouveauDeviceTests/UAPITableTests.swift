@@ -117,7 +117,7 @@ import Testing
     @Test("EXEC of a channel that another file has is ENOENT")
     func othersChannel() throws {
         let client = try client()
-        let other = try Client(client.device)
+        let other = Client(client.device)
         try #require(other.vmInit() == 0)
         #expect(other.exec(client.channelAlloc().alloc.channel) == -.ENOENT)
     }

@@ -11,7 +11,7 @@ private final class Client {
 
     init() {
         device = try! Device(chipset: 0x172)
-        file = try! device.open(name: "bench[1]")
+        file = device.open(name: "bench[1]")
         var space = nvu_vm_init(kernel_managed_addr: 1 << 39, kernel_managed_size: 1 << 38)
         call(NVU_VM_INIT, &space)
         var new = nvu_gem_new()
