@@ -3,13 +3,14 @@
  * pushbuffer and reads the bytes back; then has a push fault. Stepped and threaded.
  * tools/test-nouveau compiles it. With a folder as its argument each device writes a trace into it.
  */
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #include <gpuvm/nouveau.h>
 #include <nouveau/uapi.h>
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define CHECK(x) ((x) ? (void)0 : (printf("nouveau.c:%d: %s\n", __LINE__, #x), exit(1)))
 
@@ -114,6 +115,7 @@ static void client(uint32_t chipset, uint32_t flags)
     wait_for(device, file, syncobj.handle);
     CHECK(gpuvm_nouveau_fault_count(device) == 1 && gpuvm_nouveau_fault(device, 1, text, sizeof text) == -22);
     CHECK(gpuvm_nouveau_fault(device, 0, text, sizeof text) > 0 && strstr(text, "0xdead0000"));
+    CHECK(gpuvm_nouveau_fault(device, 0, NULL, 0) == (int)strlen(text));
     CHECK(submit(file, (uint32_t)channel.channel, 4, syncobj.handle) == -19);
 
     gpuvm_nouveau_munmap(source.mapping);
@@ -160,6 +162,19 @@ static void wild(void)
     gpuvm_nouveau_destroy(device);
 }
 
+/* What is beyond a config of another size is not read. */
+static void short_config(void)
+{
+    char *pages = mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t size = sizeof size;
+    struct gpuvm_nouveau *device;
+
+    CHECK(pages != MAP_FAILED && mprotect(pages + 4096, 4096, PROT_NONE) == 0);
+    memcpy(pages + 4096 - size, &size, size);
+    CHECK(gpuvm_nouveau_create((void *)(pages + 4096 - size), &device) == -22);
+    munmap(pages, 2 * 4096);
+}
+
 int main(int argc, char **argv)
 {
     const char *folder = argc > 1 ? argv[1] : NULL;
@@ -169,6 +184,8 @@ int main(int argc, char **argv)
     CHECK(gpuvm_nouveau_create(&bad, &device) == -19);
     bad.size--;
     CHECK(gpuvm_nouveau_create(&bad, &device) == -22);
+    CHECK(gpuvm_nouveau_create(NULL, &device) == -22 && gpuvm_nouveau_create(&bad, NULL) == -22);
+    short_config();
     wild();
     record(folder, "stepped.jsonl", "1");
     client(0x172, 0);

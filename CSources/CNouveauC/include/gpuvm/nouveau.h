@@ -16,7 +16,7 @@
  * Environment. GPUVM_RECORD=PATH has a device write what is asked of it, and what it answers, as a trace, which `gpuvm
  * replay` runs; "%p" stands for the process's number, and a PATH that ends in ".gz" is gzipped. It is whole when the device
  * is destroyed or the process exits. GPUVM_RECORD_MEMORY=1 has the contents of buffers written too: an EXEC then returns
- * when it is done. What cannot be written is said once on standard error, the one thing that is ever printed.
+ * when it is done or, on a threaded device, after a second. What cannot be written is said once on standard error, the one thing that is ever printed.
  *
  * Requests and structs are those of the kernel's <drm/drm.h> and <drm/nouveau_drm.h>.
  */
@@ -42,17 +42,17 @@ struct gpuvm_nouveau_config {
     uint32_t chipset; /* as nouveau numbers them: 0x172 is a GA102 */
     uint32_t flags;   /* GPUVM_NOUVEAU_THREADED */
     uint64_t vram;    /* bytes, a multiple of 4096, 32 MiB to 128 GiB; 0: 3 GiB */
-    uint64_t gart;    /* bytes of system memory that the GPU may see, a multiple of 4096; 0: 8 GiB */
+    uint64_t gart;    /* bytes of system memory that the GPU may see, a multiple of 4096, up to 512 GiB; 0: 8 GiB */
     uint64_t seed;    /* stepped: not 0: what could go first does in an order drawn from this; 0: in turn */
 };
 
-/* Makes a device. -EINVAL: config->size or flags unknown, a bad memory size; -ENODEV: no such chipset, or one older than
- * Fermi; -ENOMEM. */
+/* Makes a device. -EINVAL: config->size or flags unknown, a bad memory size, a NULL argument, or the host's pages are larger
+ * than 4096 bytes; -ENODEV: no such chipset, or one older than Fermi; -ENOMEM. */
 int gpuvm_nouveau_create(const struct gpuvm_nouveau_config *config, struct gpuvm_nouveau **out);
 /* Its files and mappings must be gone. NULL ok. */
 void gpuvm_nouveau_destroy(struct gpuvm_nouveau *device);
 
-/* Opens its render node. `name` is the client's, as debugfs shows it; NULL: none. -ENOMEM. */
+/* Opens its render node. `name` is the client's, as debugfs shows it; NULL: none. Always 0. */
 int gpuvm_nouveau_open(struct gpuvm_nouveau *device, const char *name, struct gpuvm_nouveau_file **out);
 /* Waits for what is submitted. NULL ok. */
 void gpuvm_nouveau_close(struct gpuvm_nouveau_file *file);
@@ -83,8 +83,8 @@ uint64_t gpuvm_nouveau_now(struct gpuvm_nouveau *device);
 
 /* How many faults stopped channels so far. */
 size_t gpuvm_nouveau_fault_count(struct gpuvm_nouveau *device);
-/* Fault number `i`, from 0, in one line: up to n - 1 bytes and a terminator. The length it has, as snprintf; -EINVAL: no
- * such fault. */
+/* Fault number `i`, from 0, in one line: up to n - 1 bytes and a terminator, nothing where `text` is NULL or `n` 0. The
+ * length it has, as snprintf; -EINVAL: no such fault. */
 int gpuvm_nouveau_fault(struct gpuvm_nouveau *device, size_t i, char *text, size_t n);
 
 #ifdef __cplusplus
