@@ -19,7 +19,7 @@ func makeDevice() -> Device? {
     }
     let descriptors = ProcessDescriptors()
     options.descriptors = descriptors
-    options.onFault = FaultLog(path: variable("GPUVM_LOG").map(expanded)).write
+    options.onFault = FaultLog(path: variable("GPUVM_LOG").map(processPath)).write
     do throws(DeviceError) {
         let device = try Device(chipset: chipset, options: options, gate: ThreadedGate())
         descriptors.device = device
@@ -60,15 +60,6 @@ private func put(_ text: String, _ fd: Int32) {
 private func variable(_ name: String) -> String? {
     guard let value = getenv(name), value.pointee != 0 else { return nil }
     return String(cString: value)
-}
-
-/// A path with the process's number for each `%p`.
-private func expanded(_ path: String) -> String {
-    var parts = path.split(separator: "%", omittingEmptySubsequences: false).map(String.init)
-    for i in parts.indices.dropFirst() {
-        parts[i] = parts[i].hasPrefix("p") ? "\(getpid())\(parts[i].dropFirst())" : "%" + parts[i]
-    }
-    return parts.joined()
 }
 
 /// `64M`, `3G`, `0x10000000`.

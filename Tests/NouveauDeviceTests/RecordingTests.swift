@@ -155,6 +155,12 @@ private func replay(_ path: String) throws -> ReplayReport {
         #expect(try replay(path.path).isEqual)
     }
 
+    @Test("every %p of a path is the process's number, and nothing else changes") func paths() {
+        let number = "\(getpid())"
+        let rows = ["": "", "a/b": "a/b", "%p": number, "t-%p.%p.gz": "t-\(number).\(number).gz", "%%p%": "%\(number)%", "%d%": "%d%"]
+        for (path, expected) in rows { #expect(processPath(path) == expected) }
+    }
+
     @Test("what is not gzipped is in the file as soon as the call returns") func promptly() throws {
         let scratch = Scratch([])
         let client = try recordingClient(scratch.path)

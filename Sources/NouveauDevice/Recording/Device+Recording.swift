@@ -39,21 +39,10 @@ extension Device {
         var options = RecordingOptions()
         options.memory = environment("GPUVM_RECORD_MEMORY") == "1"
         do throws(RecordingError) {
-            try record(to: expand(path), options: options)
+            try record(to: processPath(path), options: options)
         } catch {
             options.complain("\(error)")
         }
-    }
-
-    private func expand(_ path: String) -> String {
-        var (text, rest) = ("", path[...])
-        while let percent = rest.firstIndex(of: "%") {
-            text += rest[..<percent]
-            let isNumber = rest[percent...].hasPrefix("%p")
-            text += isNumber ? "\(getpid())" : "%"
-            rest = rest[percent...].dropFirst(isNumber ? 2 : 1)
-        }
-        return text + rest
     }
 
     /// Writes the end of the recording. The end of the device, or of the process, does so too.
