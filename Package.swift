@@ -47,7 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
     ],
     targets: [
-        // One function of libc that Swift's own module leaves out.
+        // What Swift's own module of libc leaves out: memfd_create, eventfd, two constants.
         .systemLibrary(name: "CMemfd", path: "CSources/CMemfd"),
 
         // System libraries. Only the program links libbsd; zlib is for traces, read and written.
@@ -98,6 +98,14 @@ let package = Package(
         // Tests.
         .target(name: "Model", path: "Tests/Model"),
         .target(name: "GateSupport", dependencies: ["DRMLock"], path: "Tests/GateSupport"),
+        .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
+        .target(
+            name: "IoctlFuzz",
+            dependencies: [
+                "CGPUVMBase", "CNouveauUAPI", "DRMLock", "GPUVM", "KernelErrno", "Model", "NVMMU", "NouveauDevice",
+                "NouveauUAPI",
+            ],
+            path: "Tests/IoctlFuzz"),
         test("DRMLockTests", ["DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("DRMSyncTests", ["DRMSync", "DRMLock", "KernelErrno", "GateSupport", "Model"]),
         test("DRMSchedulerTests", ["DRMScheduler", "DRMSync", "DRMLock", "KernelErrno"]),
@@ -113,15 +121,7 @@ let package = Package(
                 "NouveauDevice", "NouveauUAPI", "CNouveauUAPI", "GPUVM", "NVMMU", "DRMSync", "DRMLock", "KernelErrno",
                 "GPUVMTrace", "JSONLines", "GateSupport", "IoctlFuzz", "Model", "TraceSupport",
             ]),
-        .target(
-            name: "IoctlFuzz",
-            dependencies: [
-                "CGPUVMBase", "CNouveauUAPI", "DRMLock", "GPUVM", "KernelErrno", "Model", "NVMMU", "NouveauDevice",
-                "NouveauUAPI",
-            ],
-            path: "Tests/IoctlFuzz"),
         .executableTarget(name: "FuzzIoctl", dependencies: ["IoctlFuzz"], path: "Tests/FuzzIoctl"),
-        .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
         test("GPUVMTraceTests", ["GPUVMTrace", "DRMLock", "GPUVM", "NVMMU", "NouveauDevice", "JSONLines", "TraceSupport", "Model"]),
         test("GPUVMToolTests", ["GPUVMTool", "TraceSupport"]),
     ],
