@@ -3,7 +3,7 @@
 #   make                 the program gpuvm and the C library libgpuvm
 #   make run             replays a recorded session of the NVK driver (TRACES=…) and reports
 #   make test            every test
-#   make fresh           `make run`, then `make test`, in a fresh clone in a bare Debian 13 (as root)
+#   make fresh           `make run`, then `make test` without what takes long, in a fresh clone in a bare Debian 13 (as root)
 #   make nvk             NVK, Mesa's Vulkan driver, on build/libgpuvm-drm-shim.so (as root, or where NVK is installed)
 #   make bench           ns per operation beside the kernel's code and other peers in the same run (QUICK=1: 2 minutes)
 #   make differ          random requests to this library and to the kernel's own code, every result compared
@@ -14,7 +14,7 @@
 #   make shim            build/libgpuvm-drm-shim.so, for `gpuvm run`: programs see the simulated GPU
 #   make clean           removes what was built
 #
-# The first three install what is missing, with apt, as root or by sudo. CC and CFLAGS are for the C library.
+# What needs Swift installs what is missing, with apt, as root or by sudo. CC and CFLAGS are for the C library.
 
 PREFIX  ?= /usr/local
 CC      ?= cc

@@ -24,9 +24,10 @@ struct drmshim_memory {
     void *mapping; /* for unmapped() */
 };
 
-/* All return 0 or a negative errno. Any thread may call any of them, with no lock held. */
+/* Those that return something return 0 or a negative errno. Any thread may call any of them, with no lock held. */
 struct drmshim_ops {
-    /* Makes the process's device, or says on standard error why there is none. */
+    /* Makes the process's device, or says on standard error why there is none. Called by one thread at a time, with the
+     * lock of its making. */
     int (*create)(void **device);
     void (*identify)(void *device, struct drmshim_identity *out);
     /* Opens its render node. `client` is "comm[pid]:fd", so that reports tell which of a process's files it is. */
