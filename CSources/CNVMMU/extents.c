@@ -1,7 +1,7 @@
 /*
  * A range of addresses as physical extents. run_at() finds what is at an address and how far it goes on in the table at
  * hand, by comparing words; runs that continue each other are merged, without decoding where the words go on evenly.
- * A PD0 table is remembered for one call and no longer.
+ * The PD0 table and the leaf tables last seen are remembered, and the attributes of the entry last decoded.
  */
 #include "format_private.h"
 #include "store.h"
@@ -44,7 +44,7 @@ static size_t same_length(const uint64_t *word, size_t n, uint64_t mask, uint64_
  * the address field. */
 static uint64_t pages_left(const struct nvmmu_reading *r, uint64_t word, unsigned shift)
 {
-    uint64_t field = r->address[word >> r->aperture_low & 3];
+    uint64_t field = r->address[(word & r->system) != 0];
 
     return ((field - (word & field)) * r->address_unit >> shift) + 1;
 }
@@ -89,80 +89,89 @@ static void leaf_run(const struct nvmmu_format *f, const struct nvmmu_level_info
 }
 
 /* Leaf tables: the SPT's entries count where the LPT has none or says nothing. */
-static void tables_run(const struct nvmmu_format *f, const struct nvmmu_spot *spot, struct nvmmu_run *out)
+static void tables_run(const struct nvmmu_format *f, const struct nvmmu_tables *leaf, struct nvmmu_run *out)
 {
     const struct nvmmu_level_info *lpt = &f->level[f->level_count - 2], *spt = lpt + 1;
     uint64_t big = nvmmu__index(lpt, out->va), small = nvmmu__index(spt, out->va);
-    size_t bigs = (nvmmu__entries(lpt) >> spot->size) - big, smalls = (nvmmu__entries(spt) >> spot->size) - small;
-    uint64_t word = spot->big ? nvmmu__load(spot->big + big) : 0;
+    size_t bigs = (nvmmu__entries(lpt) >> leaf->shrink) - big, smalls = (nvmmu__entries(spt) >> leaf->shrink) - small;
+    uint64_t word = leaf->big ? nvmmu__load(leaf->big + big) : 0;
     bool hidden = !(word & f->valid) && nvmmu__word_is(word, f->hidden_mask, f->hidden);
     bool decides = word & f->valid || hidden || nvmmu__word_is(word, f->sparse_mask, f->sparse_pte);
 
-    if (spot->big && (decides || !spot->small)) {
+    if (leaf->big && (decides || !leaf->small)) {
         uint64_t mask = f->valid | f->sparse_mask | f->hidden_mask;
 
         /* Entries of one kind go on, except those that defer to the SPT. */
-        if (spot->small && hidden)
-            bigs = same_length(spot->big + big, bigs, mask, word & mask);
-        leaf_run(f, lpt, spot->big + big, bigs, out);
+        if (leaf->small && hidden)
+            bigs = same_length(leaf->big + big, bigs, mask, word & mask);
+        leaf_run(f, lpt, leaf->big + big, bigs, out);
         return;
     }
-    if (spot->big)
+    if (leaf->big)
         smalls = bytes_left(out->va, lpt->shift) >> spt->shift;
     smalls += !smalls; /* the last, partial page */
-    leaf_run(f, spt, spot->small + small, smalls, out);
+    leaf_run(f, spt, leaf->small + small, smalls, out);
 }
 
 /* ---- directories ------------------------------------------------------------------------------------------ */
 
-/* The PD0 table last seen. */
-struct memory {
-    const struct nvmmu_space *space;
-    const uint64_t *pd0; /* NULL: none */
-    uint64_t va, size;   /* it covers [va, va + size) */
-};
-
-static const uint64_t *pd0_at(struct memory *m, uint64_t va, struct nvmmu_spot *spot)
+static const uint64_t *pd0_at(struct nvmmu_extents *it, uint64_t va, struct nvmmu_spot *spot)
 {
-    const struct nvmmu_format *f = m->space->format;
+    const struct nvmmu_format *f = it->space.format;
 
-    if (m->pd0 && va - m->va < m->size)
-        return m->pd0;
-    m->pd0 = f->walks->directory(m->space, va, spot);
-    if (m->pd0) {
+    if (va - it->pd0.va < it->pd0.size)
+        return it->pd0.table;
+    it->pd0.size = 0;
+    it->pd0.table = f->walks->directory(&it->space, &it->views, va, spot);
+    if (it->pd0.table) {
         const struct nvmmu_level_info *l = &f->level[f->level_count - 3];
 
-        m->size = 1ull << (l->shift + l->index_bits);
-        m->va = va & ~(m->size - 1);
+        it->pd0.size = 1ull << (l->shift + l->index_bits);
+        it->pd0.va = va & ~(it->pd0.size - 1);
     }
-    return m->pd0;
+    return it->pd0.table;
 }
 
-static void run_at(struct memory *m, struct nvmmu_run *out)
+/* The entry of a directory decides. */
+static void entry_run(const struct nvmmu_format *f, const struct nvmmu_spot *spot, struct nvmmu_run *out)
 {
-    const struct nvmmu_format *f = m->space->format;
-    struct nvmmu_spot spot;
-    const uint64_t *pd0 = pd0_at(m, out->va, &spot);
+    out->state = spot->state;
+    out->size = bytes_left(out->va, spot->shift);
+    out->word = spot->word;
+    for (unsigned i = 0; spot->state == NVMMU_MAPPED && i < f->level_count; i++)
+        if (f->level[i].shift == spot->shift)
+            out->level = (uint8_t)i;
+}
 
-    if (pd0)
-        f->walks->locate(m->space, pd0, out->va, &spot);
-    if (spot.leaf) {
-        tables_run(f, &spot, out);
+static void run_at(struct nvmmu_extents *it, struct nvmmu_run *out)
+{
+    const struct nvmmu_format *f = it->space.format;
+    struct nvmmu_spot spot;
+    const uint64_t *pd0;
+
+    if (out->va - it->leaf.va < it->leaf.size) {
+        tables_run(f, &it->leaf, out);
         return;
     }
-    out->state = spot.state;
-    out->size = bytes_left(out->va, spot.shift);
-    out->word = spot.word;
-    for (unsigned i = 0; spot.state == NVMMU_MAPPED && i < f->level_count; i++) {
-        const struct nvmmu_level_info *l = &f->level[i];
+    pd0 = pd0_at(it, out->va, &spot);
+    if (pd0) {
+        const struct nvmmu_level_info *l = &f->level[f->level_count - 3];
         uint64_t index = nvmmu__index(l, out->va);
+        const uint64_t *entry = pd0 + index * (l->entry_bytes / 8u);
 
-        if (l->shift != spot.shift)
-            continue;
-        out->level = (uint8_t)i;
-        if (pd0)
-            pages_run(f, l, pd0 + index * (l->entry_bytes / 8u), nvmmu__entries(l) - index, out);
+        if (nvmmu__load(entry) & f->page_bit) {
+            pages_run(f, l, entry, nvmmu__entries(l) - index, out);
+            return;
+        }
+        f->walks->locate(&it->space, &it->views, pd0, out->va, &spot);
+        if (spot.leaf) {
+            it->leaf = (struct nvmmu_tables){out->va >> l->shift << l->shift, 1ull << l->shift >> spot.size, spot.big,
+                                             spot.small, (uint8_t)spot.size};
+            tables_run(f, &it->leaf, out);
+            return;
+        }
     }
+    entry_run(f, &spot, out);
 }
 
 /* ---- the iteration ---------------------------------------------------------------------------------------- */
@@ -174,40 +183,56 @@ static bool same_attributes(const struct nvmmu_pte *a, const struct nvmmu_pte *b
            a->encrypted == b->encrypted;
 }
 
-/* A run on its own. */
-static void describe(const struct nvmmu_format *f, const struct nvmmu_run *run, struct nvmmu_extent *out)
+/* The page of a run's first entry. Where only the address differs from the last one's, nothing else is decoded. */
+static const struct nvmmu_pte *page_of(struct nvmmu_extents *it, const struct nvmmu_run *run)
 {
-    const struct nvmmu_level_info *l = &f->level[run->level];
+    const struct nvmmu_format *f = it->space.format;
+    const struct nvmmu_reading *r = &f->walks->reading;
+    uint64_t word = run->word, address = r->address[(word & r->system) != 0], change = word ^ it->page.word;
     struct nvmmu_entry entry;
+
+    if (run->level != it->page.level || change & ~address) {
+        f->decode(f, f->level[run->level].level, (uint64_t[2]){word, 0}, &entry);
+        it->page.pte = entry.page;
+    } else if (change) {
+        it->page.pte.addr = (word & address) * r->address_unit;
+    }
+    it->page.word = word;
+    it->page.level = run->level;
+    return &it->page.pte;
+}
+
+static uint64_t pa_of(const struct nvmmu_format *f, const struct nvmmu_run *run, const struct nvmmu_pte *page)
+{
+    return page->addr + (run->va & ((1ull << (f->level[run->level].shift + page->block)) - 1));
+}
+
+/* A run on its own. */
+static void describe(struct nvmmu_extents *it, const struct nvmmu_run *run, struct nvmmu_extent *out)
+{
+    const struct nvmmu_format *f = it->space.format;
 
     *out = (struct nvmmu_extent){.state = run->state, .va = run->va, .size = run->size};
     if (run->state != NVMMU_MAPPED)
         return;
-    f->decode(f, l->level, (uint64_t[2]){run->word, 0}, &entry);
-    out->page = entry.page;
-    out->pa = entry.page.addr + (run->va & ((1ull << (l->shift + entry.page.block)) - 1));
-    out->shift = l->shift;
+    out->page = *page_of(it, run);
+    out->pa = pa_of(f, run, &out->page);
+    out->shift = f->level[run->level].shift;
 }
 
-/* `next` goes on where `extent` ends, the last run of which is `last`. */
-static bool continues(const struct nvmmu_format *f, const struct nvmmu_extent *extent, const struct nvmmu_run *last,
-                      const struct nvmmu_run *next)
+/* The run at hand goes on where `extent` ends, behind a run at `level` that would be continued by `after`. */
+static bool continues(struct nvmmu_extents *it, const struct nvmmu_extent *extent, unsigned level, uint64_t after)
 {
-    const struct nvmmu_reading *r = &f->walks->reading;
-    struct nvmmu_translation t;
-    struct nvmmu_extent other;
+    const struct nvmmu_format *f = it->space.format;
+    const struct nvmmu_run *next = &it->next;
+    const struct nvmmu_pte *page;
 
     if (extent->state != next->state || extent->state != NVMMU_MAPPED)
         return extent->state == next->state;
-    if (next->level == last->level && next->word == last->after)
+    if (next->level == level && next->word == after)
         return true;
-    if (r->valid) { /* else all has to be decoded (before Tesla) */
-        nvmmu__page_read(r, next->word, 1ull << f->level[next->level].shift, 0, next->va, &t);
-        if (extent->pa + extent->size != t.pa)
-            return false;
-    }
-    describe(f, next, &other);
-    return extent->pa + extent->size == other.pa && same_attributes(&extent->page, &other.page);
+    page = page_of(it, next);
+    return extent->pa + extent->size == pa_of(f, next, page) && same_attributes(&extent->page, page);
 }
 
 void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, uint64_t va, uint64_t size)
@@ -215,6 +240,7 @@ void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, u
     uint64_t limit = 1ull << s->format->va_bits;
 
     *it = (struct nvmmu_extents){.space = *s, .va = va};
+    s->format->walks->look(s, &it->views);
     if (va >= limit)
         it->end = va;
     else
@@ -222,13 +248,13 @@ void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, u
 }
 
 /* The run at it->va, cut at the end, into it->next. */
-static bool fetch(struct nvmmu_extents *it, struct memory *m)
+static bool fetch(struct nvmmu_extents *it)
 {
     it->pending = it->va < it->end;
     if (!it->pending)
         return false;
     it->next = (struct nvmmu_run){.va = it->va};
-    run_at(m, &it->next);
+    run_at(it, &it->next);
     if (it->next.size > it->end - it->va)
         it->next.size = it->end - it->va;
     it->va += it->next.size;
@@ -237,17 +263,15 @@ static bool fetch(struct nvmmu_extents *it, struct memory *m)
 
 bool nvmmu_extents_next(struct nvmmu_extents *it, struct nvmmu_extent *out)
 {
-    const struct nvmmu_format *f = it->space.format;
-    struct memory m = {.space = &it->space};
-    struct nvmmu_run last;
-
-    if (!it->pending && !fetch(it, &m))
+    if (!it->pending && !fetch(it))
         return false;
-    last = it->next;
-    describe(f, &last, out);
-    while (fetch(it, &m) && continues(f, out, &last, &it->next)) {
-        last = it->next;
-        out->size += last.size;
+    describe(it, &it->next, out);
+    for (;;) {
+        unsigned level = it->next.level;
+        uint64_t after = it->next.after;
+
+        if (!fetch(it) || !continues(it, out, level, after))
+            return true;
+        out->size += it->next.size;
     }
-    return true;
 }

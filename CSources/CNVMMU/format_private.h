@@ -65,15 +65,20 @@ struct nvmmu_spot {
 /* The quick walks of a format. */
 struct nvmmu_walks {
     struct nvmmu_reading reading;
+    /* The views that the others want; of a space as it is. */
+    void (*look)(const struct nvmmu_space *s, struct nvmmu_views *out);
     /* The PD0 table for va, or NULL: `out` says why, or what decides instead. */
-    const uint64_t *(*directory)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out);
+    const uint64_t *(*directory)(const struct nvmmu_space *s, const struct nvmmu_views *v, uint64_t va,
+                                 struct nvmmu_spot *out);
     /* What the entry for va of that table says. */
-    void (*locate)(const struct nvmmu_space *s, const uint64_t *table, uint64_t va, struct nvmmu_spot *out);
+    void (*locate)(const struct nvmmu_space *s, const struct nvmmu_views *v, const uint64_t *table, uint64_t va,
+                   struct nvmmu_spot *out);
     void (*translate)(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out);
-    bool (*seek)(struct nvmmu_cursor *c, uint64_t va);
-    /* For addresses that the cursor's table does not decide about, or says nothing about. */
-    void (*find)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
+    struct nvmmu_leaf (*seek)(struct nvmmu_cursor *c, uint64_t va);
 };
+
+/* seek() where the cursor has not been: first looks above PD0. */
+struct nvmmu_leaf nvmmu__cursor_far(struct nvmmu_cursor *c, uint64_t va);
 
 /* What differs between chips in how a driver tells them about page tables (control.c). */
 struct nvmmu_flush;
@@ -193,10 +198,10 @@ static inline const uint64_t *nvmmu__window_holds(const struct nvmmu_window *w, 
     return (const uint64_t *)((const char *)w->cpu + offset);
 }
 
-/* The same in the windows behind the first. */
+/* The same in any window. */
 const uint64_t *nvmmu__window_search(const struct nvmmu_space *s, unsigned aperture, uint64_t addr, uint64_t size);
 
-/* The same in any window. Most tables lie in the first. */
+/* The same; most lie in the first. */
 static inline const uint64_t *nvmmu__window_at(const struct nvmmu_space *s, unsigned aperture, uint64_t addr,
                                               uint64_t size)
 {

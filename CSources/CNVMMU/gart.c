@@ -27,13 +27,21 @@ int nvmmu__gart_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level,
     return -EINVAL;
 }
 
+static void look(const struct nvmmu_space *s, struct nvmmu_views *out)
+{
+    (void)s;
+    *out = (struct nvmmu_views){0};
+}
+
 /* There is no directory: what the table says about va is the answer. */
-static const uint64_t *directory(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out)
+static const uint64_t *directory(const struct nvmmu_space *s, const struct nvmmu_views *v, uint64_t va,
+                                 struct nvmmu_spot *out)
 {
     const struct nvmmu_format *f = s->format;
     const struct nvmmu_level_info *l = &f->level[1];
     const void *table;
 
+    (void)v;
     *out = (struct nvmmu_spot){.state = NVMMU_UNMAPPED, .fault = NVMMU_FAULT_VA_LIMIT, .shift = f->va_bits};
     if (va >> f->va_bits)
         return NULL;
@@ -54,7 +62,7 @@ static void translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_tra
     struct nvmmu_entry entry;
     uint64_t offset;
 
-    directory(s, va, &spot);
+    directory(s, NULL, va, &spot);
     s->format->decode(s->format, NVMMU_SPT, (uint64_t[2]){spot.word, 0}, &entry);
     offset = va & ((1ull << spot.shift) - 1);
     *out = (struct nvmmu_translation){
@@ -69,15 +77,10 @@ static void translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_tra
     };
 }
 
-static bool seek(struct nvmmu_cursor *c, uint64_t va)
+static struct nvmmu_leaf seek(struct nvmmu_cursor *c, uint64_t va)
 {
     (void)c, (void)va;
-    return false;
+    return (struct nvmmu_leaf){0};
 }
 
-static void find(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
-{
-    translate(&c->space, va, out);
-}
-
-const struct nvmmu_walks nvmmu__gart_walks = {.directory = directory, .translate = translate, .seek = seek, .find = find};
+const struct nvmmu_walks nvmmu__gart_walks = {.look = look, .directory = directory, .translate = translate, .seek = seek};

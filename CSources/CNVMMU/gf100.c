@@ -109,7 +109,7 @@ int nvmmu__gf100_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level
 static struct nvmmu_pde half_decode(struct nvmmu_next next, unsigned size, bool vol)
 {
     return (struct nvmmu_pde){
-        .addr = next.present ? next.addr : 0,
+        .addr = next.addr,
         .aperture = (uint8_t)next.aperture,
         .size = next.present ? (uint8_t)size : 0,
         .present = next.present,
@@ -121,8 +121,9 @@ static void pde_decode(const struct nvmmu_format *f, const uint64_t word[2], str
 {
     unsigned size = nvmmu__ver1_size(word[0]);
 
-    out->big = half_decode(nvmmu__ver1_big(word), size, word[0] & VER1_PDE_VOL_BIG);
-    out->next = half_decode(nvmmu__ver1_small(word), size, word[0] & PDE_VOL_SMALL);
+    out->big = half_decode(nvmmu__pointer_read(&nvmmu__ver1_pointer, word[0]), size, word[0] & VER1_PDE_VOL_BIG);
+    out->next = half_decode(nvmmu__pointer_read(&nvmmu__ver1_pointer, word[0] >> VER1_SMALL_LOW), size,
+                            word[0] & PDE_VOL_SMALL);
     if (out->big.present || out->next.present)
         out->state = NVMMU_ENTRY_TABLE;
     else if (word[0] & f->sparse_pde)

@@ -35,27 +35,15 @@ static const struct nvmmu_level_info nvmmu__ver1_levels_64k[3] = {
 
 /* ---- the quick walk ----------------------------------------------------------------------------------- */
 
-/* One half of a PDE; the SPT's is shifted down. */
-static inline struct nvmmu_next nvmmu__ver1_half(uint64_t half)
-{
-    unsigned aperture = half & 3;
-
-    return (struct nvmmu_next){
-        .addr = (half & (aperture == 1 ? VER1_VRAM_ADDRESS : VER1_SYS_ADDRESS)) << VER1_ADDRESS_SHIFT,
-        .aperture = aperture == 1 ? NVMMU_VRAM : aperture,
-        .present = aperture != 0,
-    };
-}
-
-static inline struct nvmmu_next nvmmu__ver1_big(const uint64_t word[2])
-{
-    return nvmmu__ver1_half(word[0]);
-}
-
-static inline struct nvmmu_next nvmmu__ver1_small(const uint64_t word[2])
-{
-    return nvmmu__ver1_half(word[0] >> VER1_SMALL_LOW);
-}
+/* One half of a PDE; the SPT's is to be shifted down. */
+static const struct nvmmu_pointer nvmmu__ver1_pointer = {
+    .tell = 0x3,
+    .where = {0x1, NVMMU_NOWHERE, 0x2, 0x3},
+    .none_mask = 0x3,
+    .address = {VER1_VRAM_ADDRESS, 0, VER1_SYS_ADDRESS, VER1_SYS_ADDRESS},
+    .low = 4,
+    .shift = VER1_ADDRESS_SHIFT,
+};
 
 static inline unsigned nvmmu__ver1_size(uint64_t word)
 {
@@ -64,8 +52,8 @@ static inline unsigned nvmmu__ver1_size(uint64_t word)
 
 #define VER1_READING \
     { \
-        .valid = VER1_PTE_VALID, \
-        .address = {VER1_VRAM_ADDRESS, VER1_VRAM_ADDRESS, VER1_SYS_ADDRESS, VER1_SYS_ADDRESS}, \
+        .valid = VER1_PTE_VALID, .address = {VER1_VRAM_ADDRESS, VER1_SYS_ADDRESS}, \
+        .system = (uint64_t)NVMMU_HOST << VER1_APERTURE_LOW, \
         .address_unit = 1ull << VER1_ADDRESS_SHIFT, .ro = VER1_PTE_RO, .priv = VER1_PTE_PRIV, \
         .aperture_low = VER1_APERTURE_LOW, \
     }
@@ -82,8 +70,9 @@ static inline unsigned nvmmu__ver1_size(uint64_t word)
         .sparse_pde = sparse_pde_, \
         .hidden = hidden_, \
         .hidden_mask = hidden_, \
-        .big = nvmmu__ver1_big, \
-        .small = nvmmu__ver1_small, \
+        .next = &nvmmu__ver1_pointer, \
+        .big = &nvmmu__ver1_pointer, \
+        .small_low = VER1_SMALL_LOW, \
         .size = nvmmu__ver1_size, \
     }; \
     NVMMU_WALK_FUNCTIONS(name, translator_##name) \

@@ -107,38 +107,18 @@ static int pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, cons
     return half_encode(big, BIG_ADDRESS, &out[0]) || half_encode(next, ADDRESS, &out[1]) ? -EINVAL : 0;
 }
 
-static inline struct nvmmu_next half_next(uint64_t word, uint64_t address)
-{
-    unsigned aperture = word >> 1 & 3;
+#define PDE_WHERE .tell = 0x6, .where = {0x2, NVMMU_NOWHERE, 0x4, 0x6}, .none_mask = 0x6
 
-    return (struct nvmmu_next){
-        .addr = word & address,
-        .aperture = aperture == 1 ? NVMMU_VRAM : aperture,
-        .present = aperture != 0,
-    };
-}
+static const struct nvmmu_pointer next_pointer = {PDE_WHERE, .address = {ADDRESS, 0, ADDRESS, ADDRESS}, .low = 12};
+static const struct nvmmu_pointer big_pointer = {
+    PDE_WHERE, .address = {BIG_ADDRESS, 0, BIG_ADDRESS, BIG_ADDRESS}, .low = 8};
 
-static inline struct nvmmu_next chain_next(uint64_t word)
+static struct nvmmu_pde half_decode(uint64_t word, const struct nvmmu_pointer *pointer)
 {
-    return half_next(word, ADDRESS);
-}
-
-static inline struct nvmmu_next big_next(const uint64_t word[2])
-{
-    return half_next(word[0], BIG_ADDRESS);
-}
-
-static inline struct nvmmu_next small_next(const uint64_t word[2])
-{
-    return half_next(word[1], ADDRESS);
-}
-
-static struct nvmmu_pde half_decode(uint64_t word, uint64_t address)
-{
-    struct nvmmu_next next = half_next(word, address);
+    struct nvmmu_next next = nvmmu__pointer_read(pointer, word);
 
     return (struct nvmmu_pde){
-        .addr = next.present ? next.addr : 0,
+        .addr = next.addr,
         .aperture = (uint8_t)next.aperture,
         .present = next.present,
         .vol = word & PDE_VOL,
@@ -157,10 +137,10 @@ static void pde_decode(const struct nvmmu_format *f, enum nvmmu_level level, con
         return;
     }
     if (level == NVMMU_PD0) {
-        out->big = half_decode(word[0], BIG_ADDRESS);
-        out->next = half_decode(word[1], ADDRESS);
+        out->big = half_decode(word[0], &big_pointer);
+        out->next = half_decode(word[1], &next_pointer);
     } else {
-        out->next = half_decode(word[0], ADDRESS);
+        out->next = half_decode(word[0], &next_pointer);
     }
     if (out->big.present || out->next.present)
         out->state = NVMMU_ENTRY_TABLE;
@@ -238,7 +218,7 @@ static struct nvmmu_field_set fields(const struct nvmmu_format *f, enum nvmmu_le
 
 #define READING \
     { \
-        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS, ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, .priv = PTE_PRIV, \
+        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, .priv = PTE_PRIV, \
         .aperture_low = 1, \
     }
 
@@ -253,9 +233,9 @@ static const struct nvmmu_translator translator = {
     .sparse_pde = PDE_VOL,
     .hidden = PTE_PCF_HIDDEN,
     .hidden_mask = PTE_PCF,
-    .next = chain_next,
-    .big = big_next,
-    .small = small_next,
+    .next = &next_pointer,
+    .big = &big_pointer,
+    .small_word = 1,
 };
 
 NVMMU_WALK_FUNCTIONS(gh100, translator)

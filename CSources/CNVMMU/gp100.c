@@ -141,44 +141,25 @@ int nvmmu__gp100_pde_encode(const struct nvmmu_format *f, enum nvmmu_level level
     return half_encode(f, big, 256, &out[0]) || half_encode(f, next, 4096, &out[1]) ? -EINVAL : 0;
 }
 
-static inline struct nvmmu_next half_next(uint64_t word, uint64_t address)
-{
-    unsigned aperture = word >> 1 & 3;
+#define PDE_WHERE .tell = 0x6, .where = {0x2, NVMMU_NOWHERE, 0x4, 0x6}, .none_mask = 0x6, .shift = ADDRESS_SHIFT
 
-    return (struct nvmmu_next){
-        .addr = (word & (aperture == 1 ? address & PDE_VRAM_LIMIT : address)) << ADDRESS_SHIFT,
-        .aperture = aperture == 1 ? NVMMU_VRAM : aperture,
-        .present = aperture != 0,
-    };
-}
+static const struct nvmmu_pointer next_pointer = {
+    PDE_WHERE, .address = {PDE_ADDRESS & PDE_VRAM_LIMIT, 0, PDE_ADDRESS, PDE_ADDRESS}, .low = 8};
+static const struct nvmmu_pointer big_pointer = {
+    PDE_WHERE, .address = {PDE_BIG_ADDRESS & PDE_VRAM_LIMIT, 0, PDE_BIG_ADDRESS, PDE_BIG_ADDRESS}, .low = 4};
 
-static inline struct nvmmu_next chain_next(uint64_t word)
+static struct nvmmu_pde half_decode(const struct nvmmu_format *f, uint64_t word, const struct nvmmu_pointer *pointer)
 {
-    return half_next(word, PDE_ADDRESS);
-}
-
-static inline struct nvmmu_next big_next(const uint64_t word[2])
-{
-    return half_next(word[0], PDE_BIG_ADDRESS);
-}
-
-static inline struct nvmmu_next small_next(const uint64_t word[2])
-{
-    return half_next(word[1], PDE_ADDRESS);
-}
-
-static struct nvmmu_pde half_decode(const struct nvmmu_format *f, uint64_t word, uint64_t address)
-{
-    struct nvmmu_next next = half_next(word, address);
+    struct nvmmu_next next = nvmmu__pointer_read(pointer, word);
 
     return (struct nvmmu_pde){
-        .addr = next.present ? next.addr : 0,
+        .addr = next.addr,
         .aperture = (uint8_t)next.aperture,
         .present = next.present,
         .vol = word & PDE_VOL,
         /* At the LPT's pointer the bit belongs to the address. */
         .no_ats = f->traits & NVMMU_TRAIT_NO_ATS && word & PDE_NO_ATS &&
-                  !(next.present && address & PDE_NO_ATS),
+                  !(next.present && pointer->address[NVMMU_HOST] & PDE_NO_ATS),
     };
 }
 
@@ -193,10 +174,10 @@ static void pde_decode(const struct nvmmu_format *f, enum nvmmu_level level, con
         return;
     }
     if (level == NVMMU_PD0) {
-        out->big = half_decode(f, word[0], PDE_BIG_ADDRESS);
-        out->next = half_decode(f, word[1], PDE_ADDRESS);
+        out->big = half_decode(f, word[0], &big_pointer);
+        out->next = half_decode(f, word[1], &next_pointer);
     } else {
-        out->next = half_decode(f, word[0], PDE_ADDRESS);
+        out->next = half_decode(f, word[0], &next_pointer);
     }
     if (out->big.present || out->next.present)
         out->state = NVMMU_ENTRY_TABLE;
@@ -298,7 +279,7 @@ struct nvmmu_field_set nvmmu__gp100_fields(const struct nvmmu_format *f, enum nv
 
 #define READING \
     { \
-        .valid = PTE_VALID, .address = {PTE_VRAM_ADDRESS, PTE_VRAM_ADDRESS, PTE_SYS_ADDRESS, PTE_SYS_ADDRESS}, \
+        .valid = PTE_VALID, .address = {PTE_VRAM_ADDRESS, PTE_SYS_ADDRESS}, .system = NVMMU_HOST << 1, \
         .address_unit = 1ull << ADDRESS_SHIFT, .ro = PTE_RO, .priv = PTE_PRIV, .aperture_low = 1, \
     }
 
@@ -313,9 +294,9 @@ static const struct nvmmu_translator translator = {
     .sparse_pde = PDE_VOL,
     .hidden = PTE_PRIV,
     .hidden_mask = PTE_PRIV,
-    .next = chain_next,
-    .big = big_next,
-    .small = small_next,
+    .next = &next_pointer,
+    .big = &big_pointer,
+    .small_word = 1,
 };
 
 NVMMU_WALK_FUNCTIONS(gp100, translator)

@@ -105,26 +105,13 @@ static int pde_encode(const struct nvmmu_format *f, enum nvmmu_level level, cons
     return 0;
 }
 
-static inline struct nvmmu_next table_next(uint64_t word, unsigned pages)
-{
-    unsigned aperture = word >> 2 & 3;
+#define POINTER(pages, other) \
+    { \
+        .tell = 0xf, .where = {(pages), NVMMU_NOWHERE, (pages) | NVMMU_HOST << 2, (pages) | NVMMU_NCOH << 2}, \
+        .none_mask = 0x3, .none = other, .address = {ADDRESS, 0, ADDRESS, ADDRESS}, .low = 12, \
+    }
 
-    return (struct nvmmu_next){
-        .addr = word & ADDRESS,
-        .aperture = aperture,
-        .present = (word & 3) == pages && aperture != NVMMU_PEER,
-    };
-}
-
-static inline struct nvmmu_next big_next(const uint64_t word[2])
-{
-    return table_next(word[0], PDE_BIG);
-}
-
-static inline struct nvmmu_next small_next(const uint64_t word[2])
-{
-    return table_next(word[0], PDE_SMALL);
-}
+static const struct nvmmu_pointer big_pointer = POINTER(PDE_BIG, PDE_SMALL), small_pointer = POINTER(PDE_SMALL, PDE_BIG);
 
 static inline unsigned table_size(uint64_t word)
 {
@@ -153,8 +140,8 @@ static void decode(const struct nvmmu_format *f, enum nvmmu_level level, const u
         }
         return;
     }
-    out->big = table_decode(big_next(word), 0);
-    out->next = table_decode(small_next(word), table_size(word[0]));
+    out->big = table_decode(nvmmu__pointer_read(&big_pointer, word[0]), 0);
+    out->next = table_decode(nvmmu__pointer_read(&small_pointer, word[0]), table_size(word[0]));
     if (out->big.present || out->next.present)
         out->state = NVMMU_ENTRY_TABLE;
 }
@@ -203,8 +190,8 @@ static struct nvmmu_field_set fields(const struct nvmmu_format *f, enum nvmmu_le
 
 #define READING \
     { \
-        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS, ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, \
-        .priv = PTE_PRIV, .aperture_low = PTE_APERTURE_LOW, .block_low = PTE_BLOCK_LOW, .block_mask = 7, \
+        .valid = PTE_VALID, .address = {ADDRESS, ADDRESS}, .address_unit = 1, .ro = PTE_RO, .priv = PTE_PRIV, \
+        .aperture_low = PTE_APERTURE_LOW, .block = 7ull << PTE_BLOCK_LOW, .block_low = PTE_BLOCK_LOW, \
     }
 
 static const struct nvmmu_translator translator = {
@@ -212,8 +199,8 @@ static const struct nvmmu_translator translator = {
     .level_count = 3,
     .va_bits = 40,
     .reading = READING,
-    .big = big_next,
-    .small = small_next,
+    .next = &small_pointer,
+    .big = &big_pointer,
     .size = table_size,
 };
 

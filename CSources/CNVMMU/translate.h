@@ -14,26 +14,99 @@ struct nvmmu_next {
     bool present;
 };
 
+/* How a directory entry points at a table: below the bits of the address some that say where that is. */
+struct nvmmu_pointer {
+    uint64_t tell;            /* the bits that say where */
+    uint64_t where[4];        /* their value, by enum nvmmu_aperture, or NVMMU_NOWHERE; with any other there is no table */
+    uint64_t none_mask, none; /* quick to see that there is none: these bits have this value. Not the only way */
+    uint64_t address[4];      /* the bits of the address, by enum nvmmu_aperture */
+    uint8_t low, shift;       /* the lowest of them; the address is they << shift */
+};
+#define NVMMU_NOWHERE (~0ull) /* tables cannot lie there */
+
 /* Compile-time constants of a format. */
 struct nvmmu_translator {
     const struct nvmmu_level_info *level;
     unsigned level_count, va_bits;
     struct nvmmu_reading reading;
     uint64_t page_bit, sparse_pte, sparse_mask, sparse_pde, hidden, hidden_mask;
-    struct nvmmu_next (*next)(uint64_t word);
-    struct nvmmu_next (*big)(const uint64_t word[2]);
-    struct nvmmu_next (*small)(const uint64_t word[2]);
-    unsigned (*size)(uint64_t word); /* of the leaf tables (struct nvmmu_spot); NULL: always 0 */
+    const struct nvmmu_pointer *next, *big; /* to the next directory and the SPT; to the LPT */
+    uint8_t small_word, small_low;          /* PD0: the SPT's begins at this bit of this word */
+    unsigned (*size)(uint64_t word);        /* of the leaf tables (struct nvmmu_spot); NULL: always 0 */
 };
 
 #define NVMMU_INLINE static inline __attribute__((always_inline))
 
-/* A table of entries >> size. */
+/* ---- pointers at tables --------------------------------------------------------------------------------- */
+
+NVMMU_INLINE struct nvmmu_next nvmmu__pointer_read(const struct nvmmu_pointer *p, uint64_t word)
+{
+    struct nvmmu_next next = {0};
+
+#pragma GCC unroll 4
+    for (unsigned a = NVMMU_VRAM; a <= NVMMU_NCOH; a++)
+        if ((word & p->tell) == p->where[a])
+            next = (struct nvmmu_next){(word & p->address[a]) << p->shift, a, true};
+    return next;
+}
+
+/* What `p` points at in the first window, for tables of so many bytes. */
+NVMMU_INLINE struct nvmmu_view nvmmu__view(const struct nvmmu_pointer *p, uint64_t page_bit,
+                                          const struct nvmmu_space *s, uint64_t bytes)
+{
+    const struct nvmmu_window *w = s->windows;
+    const unsigned unit = p->low + p->shift;
+
+    if (!s->window_count || w->size < bytes || w->base & ((1ull << unit) - 1))
+        return (struct nvmmu_view){.first = 1}; /* no word is */
+    return (struct nvmmu_view){
+        .mask = p->address[w->aperture & 3] | p->tell | page_bit,
+        .first = p->where[w->aperture & 3] | w->base >> p->shift,
+        .last = (w->size - bytes) >> unit,
+        .cpu = (uintptr_t)w->cpu,
+    };
+}
+
+/* The table in the first window that `word` points at. What tells where lies below the address: unless it is as it
+ * should be, it turns up as the highest bits of the place, beyond the last. */
+NVMMU_INLINE bool nvmmu__view_at(const struct nvmmu_view *v, const struct nvmmu_pointer *p, uint64_t word,
+                                const uint64_t **at)
+{
+    uint64_t apart = (word & v->mask) - v->first;
+
+    *at = (const uint64_t *)(v->cpu + (uintptr_t)(apart << p->shift));
+    return __builtin_expect((apart >> p->low | apart << (64 - p->low)) <= v->last, 1);
+}
+
+NVMMU_INLINE bool nvmmu__points_nowhere(const struct nvmmu_pointer *p, uint64_t word)
+{
+    return (word & p->none_mask) == p->none;
+}
+
+/* The table of entries >> size behind `next`, or NULL. */
 NVMMU_INLINE const uint64_t *nvmmu__next_table(const struct nvmmu_space *s, struct nvmmu_next next,
-                                               const struct nvmmu_level_info *l, unsigned size)
+                                              const struct nvmmu_level_info *l, unsigned size)
 {
     return next.present ? nvmmu__window_at(s, next.aperture, next.addr, nvmmu__table_bytes(l) >> size) : NULL;
 }
+
+NVMMU_INLINE struct nvmmu_view nvmmu__next_view(const struct nvmmu_translator *t, const struct nvmmu_space *s)
+{
+    const struct nvmmu_level_info *spt = &t->level[t->level_count - 1];
+    uint64_t bytes = nvmmu__table_bytes(spt);
+
+#pragma GCC unroll 8
+    for (const struct nvmmu_level_info *l = t->level + 1; l < spt - 1; l++)
+        bytes = nvmmu__table_bytes(l) > bytes ? nvmmu__table_bytes(l) : bytes;
+    return nvmmu__view(t->next, t->page_bit, s, bytes);
+}
+
+NVMMU_INLINE struct nvmmu_view nvmmu__big_view(const struct nvmmu_translator *t, const struct nvmmu_space *s)
+{
+    return nvmmu__view(t->big, t->page_bit, s, nvmmu__table_bytes(&t->level[t->level_count - 2]));
+}
+
+/* ---- directories ---------------------------------------------------------------------------------------- */
 
 /* The entry at hand covers 1 << shift bytes and decides. */
 NVMMU_INLINE void nvmmu__spot_is(struct nvmmu_spot *spot, enum nvmmu_state state, enum nvmmu_fault fault,
@@ -42,79 +115,151 @@ NVMMU_INLINE void nvmmu__spot_is(struct nvmmu_spot *spot, enum nvmmu_state state
     *spot = (struct nvmmu_spot){.state = state, .fault = fault, .shift = shift, .word = word};
 }
 
-/* What PD0's entry says. A table outside every window is one that is not there. */
-NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s,
-                                    const uint64_t *table, uint64_t va, struct nvmmu_spot *spot)
+NVMMU_INLINE const struct nvmmu_level_info *nvmmu__pd0(const struct nvmmu_translator *t)
 {
-    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
-    const uint64_t *entry = table + nvmmu__index(l, va) * (l->entry_bytes / 8);
-    uint64_t word[2] = {nvmmu__load(entry), 0};
+    return &t->level[t->level_count - 3];
+}
+
+NVMMU_INLINE const uint64_t *nvmmu__pd0_entry(const struct nvmmu_translator *t, const uint64_t *table, uint64_t va)
+{
+    const struct nvmmu_level_info *l = nvmmu__pd0(t);
+
+    return table + nvmmu__index(l, va) * (l->entry_bytes / 8);
+}
+
+/* What PD0's entry says of the SPT. */
+NVMMU_INLINE uint64_t nvmmu__small_half(const struct nvmmu_translator *t, const uint64_t *entry, uint64_t word)
+{
+    return (t->small_word ? nvmmu__load(entry + t->small_word) : word) >> t->small_low;
+}
+
+/* The leaf tables that PD0's entry points at, where that is seen at once: they are whole and in the first window. `big`
+ * NULL: the LPT's view is not known. */
+NVMMU_INLINE bool nvmmu__leaves(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+                               const struct nvmmu_view *next, const struct nvmmu_view *big, const uint64_t *entry,
+                               uint64_t word, const uint64_t **lpt, const uint64_t **spt)
+{
+    uint64_t small = nvmmu__small_half(t, entry, word);
+
+    *lpt = *spt = NULL;
+    if (t->size && __builtin_expect(t->size(word) != 0, 0))
+        return false;
+    if (!nvmmu__points_nowhere(t->big, word)) {
+        struct nvmmu_next to = nvmmu__pointer_read(t->big, word);
+
+        if (big && !nvmmu__view_at(big, t->big, word, lpt))
+            return false;
+        if (!big && !(*lpt = nvmmu__window_holds(s->windows, to.aperture, to.addr,
+                                                 nvmmu__table_bytes(nvmmu__pd0(t) + 1))))
+            return false;
+        if (nvmmu__points_nowhere(t->next, small))
+            return true;
+    }
+    return nvmmu__view_at(next, t->next, small, spt);
+}
+
+/* What PD0's entry says. A table outside every window is one that is not there. */
+static __attribute__((noinline, unused)) void nvmmu__locate_any(const struct nvmmu_translator *t,
+                                                               const struct nvmmu_space *s, const uint64_t *table,
+                                                               uint64_t va, struct nvmmu_spot *spot)
+{
+    const struct nvmmu_level_info *l = nvmmu__pd0(t);
+    const uint64_t *entry = nvmmu__pd0_entry(t, table, va);
+    uint64_t word = nvmmu__load(entry);
     struct nvmmu_next big, small;
 
-    if (word[0] & t->page_bit) {
-        nvmmu__spot_is(spot, NVMMU_MAPPED, 0, l->shift, word[0]);
+    if (word & t->page_bit) {
+        nvmmu__spot_is(spot, NVMMU_MAPPED, 0, l->shift, word);
         return;
     }
-    if (l->entry_bytes == 16)
-        word[1] = nvmmu__load(entry + 1);
-    big = t->big(word);
-    small = t->small(word);
-    spot->size = t->size ? t->size(word[0]) : 0;
+    big = nvmmu__pointer_read(t->big, word);
+    small = nvmmu__pointer_read(t->next, nvmmu__small_half(t, entry, word));
+    spot->size = t->size ? t->size(word) : 0;
     if (spot->size && (big.present || small.present) && (va & ((1ull << l->shift) - 1)) >> (l->shift - spot->size)) {
-        nvmmu__spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_PDE_SIZE, l->shift, word[0]);
+        nvmmu__spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_PDE_SIZE, l->shift, word);
         return;
     }
     spot->big = nvmmu__next_table(s, big, l + 1, spot->size);
     spot->small = nvmmu__next_table(s, small, l + 2, spot->size);
     spot->leaf = (spot->big || spot->small) && !spot->big == !big.present;
-    if (__builtin_expect(!spot->leaf, 0))
-        nvmmu__spot_is(spot, word[0] & t->sparse_pde && !big.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED,
-                      NVMMU_FAULT_PDE, l->shift, word[0]);
+    if (!spot->leaf)
+        nvmmu__spot_is(spot, word & t->sparse_pde && !big.present && !small.present ? NVMMU_SPARSE : NVMMU_UNMAPPED,
+                      NVMMU_FAULT_PDE, l->shift, word);
+}
+
+NVMMU_INLINE void nvmmu__locate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+                                    const struct nvmmu_views *v, const uint64_t *table, uint64_t va,
+                                    struct nvmmu_spot *spot)
+{
+    const uint64_t *entry = nvmmu__pd0_entry(t, table, va), *big, *small;
+    uint64_t word = nvmmu__load(entry);
+
+    if (!(word & t->page_bit) && nvmmu__leaves(t, s, &v->next, &v->big, entry, word, &big, &small))
+        *spot = (struct nvmmu_spot){.leaf = true, .big = big, .small = small};
+    else
+        nvmmu__locate_any(t, s, table, va, spot);
+}
+
+/* The PD0 table for va where all directories are in the first window, or NULL. */
+NVMMU_INLINE const uint64_t *nvmmu__chain(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+                                         const struct nvmmu_view *v, uint64_t va)
+{
+    const uint64_t *table;
+
+    if (va >> t->va_bits || !s->window_count)
+        return NULL;
+    table = nvmmu__window_holds(s->windows, s->root_aperture, s->root, nvmmu__table_bytes(&t->level[0]));
+    if (!table)
+        return NULL;
+#pragma GCC unroll 8 /* so that every level is constants */
+    for (unsigned i = 0; i < t->level_count - 3; i++)
+        if (!nvmmu__view_at(v, t->next, nvmmu__load(table + nvmmu__index(&t->level[i], va)), &table))
+            return NULL;
+    return table;
 }
 
 /* The PD0 table for va, or NULL: a directory above decides. */
-NVMMU_INLINE const uint64_t *nvmmu__directory_with(const struct nvmmu_translator *t, const struct nvmmu_space *s,
-                                                  uint64_t va, struct nvmmu_spot *spot)
+static __attribute__((noinline, unused)) const uint64_t *nvmmu__directory_any(const struct nvmmu_translator *t,
+                                                                             const struct nvmmu_space *s, uint64_t va,
+                                                                             struct nvmmu_spot *spot)
 {
-    const unsigned pd0 = t->level_count - 3;
     struct nvmmu_next next = {s->root, s->root_aperture, true};
     unsigned above = t->va_bits; /* bytes that the table at hand covers */
     const uint64_t *table;
     uint64_t word = 0;
 
-    if (__builtin_expect(va >> t->va_bits != 0, 0)) {
+    if (va >> t->va_bits) {
         nvmmu__spot_is(spot, NVMMU_UNMAPPED, NVMMU_FAULT_VA_LIMIT, t->va_bits, 0);
         return NULL;
     }
-#pragma GCC unroll 8 /* so that every level is constants */
-    for (unsigned i = 0; i < pd0; i++) {
-        const struct nvmmu_level_info *l = &t->level[i];
-
-        table = nvmmu__next_table(s, next, l, 0);
-        if (__builtin_expect(!table, 0))
-            break;
+    for (const struct nvmmu_level_info *l = t->level; (table = nvmmu__next_table(s, next, l, 0)); l++) {
+        if (l == nvmmu__pd0(t))
+            return table;
         word = nvmmu__load(table + nvmmu__index(l, va));
         above = l->shift;
-        if (__builtin_expect((word & t->page_bit) != 0, 0)) {
+        if (word & t->page_bit) {
             bool page = s->format->page_levels & 1u << l->level;
 
             nvmmu__spot_is(spot, page ? NVMMU_MAPPED : NVMMU_UNMAPPED, page ? 0 : NVMMU_FAULT_PDE_SIZE, above, word);
             return NULL;
         }
-        next = t->next(word);
+        next = nvmmu__pointer_read(t->next, word);
     }
-    table = nvmmu__next_table(s, next, &t->level[pd0], 0);
-    if (__builtin_expect(!table, 0))
-        nvmmu__spot_is(spot, word & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED, NVMMU_FAULT_PDE,
-                      above, word);
-    return table;
+    nvmmu__spot_is(spot, word & t->sparse_pde && !next.present ? NVMMU_SPARSE : NVMMU_UNMAPPED, NVMMU_FAULT_PDE, above,
+                  word);
+    return NULL;
 }
+
+/* ---- one address ---------------------------------------------------------------------------------------- */
 
 /* The answer of the entry of a page of 1 << shift bytes. */
 NVMMU_INLINE void nvmmu__page(const struct nvmmu_translator *t, uint64_t va, unsigned shift, uint64_t word,
                              struct nvmmu_translation *out)
 {
-    nvmmu__page_read(&t->reading, word, (uint64_t)1 << shift, shift, va, out);
+    const struct nvmmu_leaf leaf = {word, (1ull << shift) - 1};
+
+    nvmmu__page_read(&t->reading, leaf, nvmmu__address_bits(&t->reading, word),
+                     nvmmu__run_offsets(&t->reading, word, leaf.offsets), va, out);
 }
 
 /* The answer of an entry of 1 << shift bytes that is no page. */
@@ -156,137 +301,152 @@ NVMMU_INLINE void nvmmu__translate_leaf(const struct nvmmu_translator *t, const 
     nvmmu__translate_entry(t, va, l->shift, nvmmu__load(small + nvmmu__index(l, va)), out);
 }
 
-NVMMU_INLINE void nvmmu__translate_spot(const struct nvmmu_translator *t, const struct nvmmu_spot *spot, uint64_t va,
-                                       struct nvmmu_translation *out)
+/* Of tables that may lie, and end, anywhere. */
+static __attribute__((noinline, unused)) void nvmmu__translate_any(const struct nvmmu_translator *t,
+                                                                  const struct nvmmu_space *s, uint64_t va,
+                                                                  struct nvmmu_translation *out)
 {
-    if (__builtin_expect(spot->leaf, 1))
-        nvmmu__translate_leaf(t, spot->big, spot->small, va, out);
-    else if (spot->state == NVMMU_MAPPED)
-        nvmmu__page(t, va, spot->shift, spot->word, out);
+    struct nvmmu_spot spot;
+    const uint64_t *table = nvmmu__directory_any(t, s, va, &spot);
+
+    if (table)
+        nvmmu__locate_any(t, s, table, va, &spot);
+    if (spot.leaf)
+        nvmmu__translate_leaf(t, spot.big, spot.small, va, out);
+    else if (spot.state == NVMMU_MAPPED)
+        nvmmu__page(t, va, spot.shift, spot.word, out);
     else
-        nvmmu__no_page(va, spot->state, spot->fault, spot->shift, spot->word, out);
+        nvmmu__no_page(va, spot.state, spot.fault, spot.shift, spot.word, out);
 }
 
 NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const struct nvmmu_space *s, uint64_t va,
                                        struct nvmmu_translation *out)
 {
-    struct nvmmu_spot spot;
-    const uint64_t *table = nvmmu__directory_with(t, s, va, &spot);
+    const struct nvmmu_view view = nvmmu__next_view(t, s);
+    const uint64_t *table = nvmmu__chain(t, s, &view, va), *entry, *big, *small;
+    uint64_t word;
 
-    if (__builtin_expect(table != NULL, 1))
-        nvmmu__locate_with(t, s, table, va, &spot);
-    nvmmu__translate_spot(t, &spot, va, out);
+    if (__builtin_expect(table != NULL, 1)) {
+        entry = nvmmu__pd0_entry(t, table, va);
+        word = nvmmu__load(entry);
+        if (word & t->page_bit) {
+            nvmmu__page(t, va, nvmmu__pd0(t)->shift, word, out);
+            return;
+        }
+        if (nvmmu__leaves(t, s, &view, NULL, entry, word, &big, &small)) {
+            nvmmu__translate_leaf(t, big, small, va, out);
+            return;
+        }
+    }
+    nvmmu__translate_any(t, s, va, out);
 }
 
 /* ---- the cursor ----------------------------------------------------------------------------------------- */
 
-/* `table` alone decides about the first `covered` bytes of the aligned 1 << above bytes around va. */
-NVMMU_INLINE void nvmmu__cursor_take(struct nvmmu_cursor *c, uint64_t va, unsigned above, uint64_t covered,
-                                    const uint64_t *table, const struct nvmmu_level_info *l)
+/* From now on `table` alone decides about the first bytes of what the PD0 entry of va covers. */
+static __attribute__((noinline, unused)) void nvmmu__cursor_take(const struct nvmmu_translator *t,
+                                                                struct nvmmu_cursor *c, uint64_t va, uint64_t bytes,
+                                                                const uint64_t *table, struct nvmmu_leaf leaf)
 {
-    c->first = va >> above << above;
-    c->span = covered;
+    const unsigned shift = nvmmu__pd0(t)->shift;
+
+    c->first = va >> shift << shift;
+    c->span = bytes;
     c->table = (const char *)table;
-    c->page = 1ull << l->shift;
-    c->page_shift = l->shift;
-    c->offset_shift = l->shift - (l->entry_bytes == 16 ? 4 : 3);
-    c->entries = ~(l->entry_bytes - 1ull);
+    c->offsets = leaf.offsets;
+    c->entry_shift = (uint8_t)(__builtin_ctzll(leaf.offsets + 1) - 3);
+    c->like = leaf.word & t->reading.valid ? leaf.word & c->tell : t->reading.valid;
+    c->address = nvmmu__address_bits(&t->reading, c->like);
+    c->run = nvmmu__run_offsets(&t->reading, c->like, leaf.offsets);
 }
 
-/* The cursor's place for the PD0 table of va. */
-NVMMU_INLINE struct nvmmu_cursor_directory *nvmmu__cursor_directory(const struct nvmmu_translator *t,
-                                                                   struct nvmmu_cursor *c, uint64_t va, bool *known)
+/* The entry of the page at va in a table that alone decides about so many bytes, which is taken if it was asked before:
+ * so that an address here and there costs little. */
+NVMMU_INLINE struct nvmmu_leaf nvmmu__leaf_in(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
+                                             uint64_t bytes, const uint64_t *table, const uint64_t *entry,
+                                             unsigned shift)
 {
-    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
-    uint64_t directory = va >> (l->shift + l->index_bits);
-    struct nvmmu_cursor_directory *d = &c->directory[directory % NVMMU_CURSOR_DIRECTORIES];
+    const struct nvmmu_leaf leaf = {nvmmu__load(entry), (1ull << shift) - 1};
 
-    *known = d->va == directory;
-    return d;
+    if ((c->last ^ va) >> nvmmu__pd0(t)->shift == 0)
+        nvmmu__cursor_take(t, c, va, bytes, table, leaf);
+    c->last = va;
+    return leaf;
 }
 
-NVMMU_INLINE bool nvmmu__seek_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
-                                  bool (*far)(struct nvmmu_cursor *, uint64_t))
+NVMMU_INLINE struct nvmmu_leaf nvmmu__leaf_of(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
+                                             const uint64_t *big, const uint64_t *small, unsigned size)
 {
-    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
-    unsigned covers = l->shift + l->index_bits;
-    bool known;
-    const struct nvmmu_cursor_directory *d = nvmmu__cursor_directory(t, c, va, &known);
+    const struct nvmmu_level_info *lpt = nvmmu__pd0(t) + 1, *spt = lpt + 1;
+    const uint64_t bytes = 1ull << nvmmu__pd0(t)->shift >> size;
+    uint64_t word;
+
+    if (!big)
+        return nvmmu__leaf_in(t, c, va, bytes, small, small + nvmmu__index(spt, va), spt->shift);
+    if (!small)
+        return nvmmu__leaf_in(t, c, va, bytes, big, big + nvmmu__index(lpt, va), lpt->shift);
+    word = nvmmu__load(big + nvmmu__index(lpt, va));
+    return (struct nvmmu_leaf){word & t->reading.valid ? word : 0, (1ull << lpt->shift) - 1}; /* 0: perhaps the SPT's */
+}
+
+static __attribute__((noinline, unused)) struct nvmmu_leaf nvmmu__seek_any(const struct nvmmu_translator *t,
+                                                                          struct nvmmu_cursor *c,
+                                                                          const uint64_t *table, uint64_t va)
+{
     struct nvmmu_spot spot;
 
-    if (__builtin_expect(!known, 0))
-        return far(c, va);
-    nvmmu__locate_with(t, &c->space, d->table, va, &spot);
-    if (t->page_bit && !spot.leaf && spot.state == NVMMU_MAPPED)
-        nvmmu__cursor_take(c, va, covers, 1ull << covers, d->table, l);
-    else if (spot.leaf && !spot.small)
-        nvmmu__cursor_take(c, va, l->shift, 1ull << l->shift >> spot.size, spot.big, l + 1);
-    else if (spot.leaf && !spot.big)
-        nvmmu__cursor_take(c, va, l->shift, 1ull << l->shift >> spot.size, spot.small, l + 2);
-    else
-        return false;
-    return true;
+    nvmmu__locate_any(t, &c->space, table, va, &spot);
+    return spot.leaf ? nvmmu__leaf_of(t, c, va, spot.big, spot.small, spot.size) : (struct nvmmu_leaf){0};
 }
 
-/* seek() where the cursor has not been: first looks above PD0. */
-NVMMU_INLINE bool nvmmu__seek_far_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va)
+/* The entry of the page at va, whose table the cursor takes if no other has a say. */
+NVMMU_INLINE struct nvmmu_leaf nvmmu__seek_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va)
 {
-    const struct nvmmu_level_info *l = &t->level[t->level_count - 3];
-    bool known;
-    struct nvmmu_cursor_directory *d = nvmmu__cursor_directory(t, c, va, &known);
-    struct nvmmu_spot spot;
-    const uint64_t *table = nvmmu__directory_with(t, &c->space, va, &spot);
+    const struct nvmmu_level_info *l = nvmmu__pd0(t);
+    uint64_t directory = va >> (l->shift + l->index_bits), word;
+    const struct nvmmu_cursor_directory *d = &c->directory[directory % NVMMU_CURSOR_DIRECTORIES];
+    const uint64_t *entry, *big, *small;
 
-    if (!table)
-        return false;
-    *d = (struct nvmmu_cursor_directory){va >> (l->shift + l->index_bits), table};
-    return c->seek(c, va);
-}
-
-NVMMU_INLINE void nvmmu__find_with(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
-                                  struct nvmmu_translation *out)
-{
-    bool known;
-    const struct nvmmu_cursor_directory *d = nvmmu__cursor_directory(t, c, va, &known);
-    struct nvmmu_spot spot;
-
-    if (!known) {
-        nvmmu_translate(&c->space, va, out);
-        return;
-    }
-    nvmmu__locate_with(t, &c->space, d->table, va, &spot);
-    nvmmu__translate_spot(t, &spot, va, out);
+    if (__builtin_expect(d->va != directory, 0))
+        return nvmmu__cursor_far(c, va);
+    entry = nvmmu__pd0_entry(t, d->table, va);
+    word = nvmmu__load(entry);
+    if (word & t->page_bit)
+        return nvmmu__leaf_in(t, c, va, 1ull << l->shift, entry, entry, l->shift);
+    if (nvmmu__leaves(t, &c->space, &c->views.next, &c->views.big, entry, word, &big, &small))
+        return nvmmu__leaf_of(t, c, va, big, small, 0);
+    return nvmmu__seek_any(t, c, d->table, va);
 }
 
 /* ---- a format's ----------------------------------------------------------------------------------------- */
 
 /* The functions of struct nvmmu_walks for a translator, and their initialiser. */
 #define NVMMU_WALK_FUNCTIONS(name, translator) \
-    static const uint64_t *directory_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_spot *out) \
+    static void look_##name(const struct nvmmu_space *s, struct nvmmu_views *out) \
     { \
-        return nvmmu__directory_with(&translator, s, va, out); \
+        *out = (struct nvmmu_views){nvmmu__next_view(&translator, s), nvmmu__big_view(&translator, s)}; \
     } \
-    static void locate_##name(const struct nvmmu_space *s, const uint64_t *table, uint64_t va, \
-                              struct nvmmu_spot *out) \
+    static const uint64_t *directory_##name(const struct nvmmu_space *s, const struct nvmmu_views *v, uint64_t va, \
+                                            struct nvmmu_spot *out) \
     { \
-        nvmmu__locate_with(&translator, s, table, va, out); \
+        const uint64_t *table = nvmmu__chain(&translator, s, &v->next, va); \
+\
+        return table ? table : nvmmu__directory_any(&translator, s, va, out); \
+    } \
+    static void locate_##name(const struct nvmmu_space *s, const struct nvmmu_views *v, const uint64_t *table, \
+                              uint64_t va, struct nvmmu_spot *out) \
+    { \
+        nvmmu__locate_with(&translator, s, v, table, va, out); \
     } \
     static void translate_##name(const struct nvmmu_space *s, uint64_t va, struct nvmmu_translation *out) \
     { \
         nvmmu__translate_with(&translator, s, va, out); \
     } \
-    static __attribute__((noinline)) bool seek_far_##name(struct nvmmu_cursor *c, uint64_t va) \
+    static struct nvmmu_leaf seek_##name(struct nvmmu_cursor *c, uint64_t va) \
     { \
-        return nvmmu__seek_far_with(&translator, c, va); \
-    } \
-    static bool seek_##name(struct nvmmu_cursor *c, uint64_t va) \
-    { \
-        return nvmmu__seek_with(&translator, c, va, seek_far_##name); \
-    } \
-    static void find_##name(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out) \
-    { \
-        nvmmu__find_with(&translator, c, va, out); \
+        return nvmmu__seek_with(&translator, c, va); \
     }
-#define NVMMU_WALKS(name, reading) {reading, directory_##name, locate_##name, translate_##name, seek_##name, find_##name}
+#define NVMMU_WALKS(name, reading) \
+    {reading, look_##name, directory_##name, locate_##name, translate_##name, seek_##name}
 
 #endif

@@ -15,7 +15,7 @@ const uint64_t *nvmmu__window_search(const struct nvmmu_space *s, unsigned apert
 {
     const uint64_t *at = NULL;
 
-    for (size_t i = 1; i < s->window_count && !at; i++)
+    for (size_t i = 0; i < s->window_count && !at; i++)
         at = nvmmu__window_holds(&s->windows[i], aperture, addr, size);
     return at;
 }
@@ -145,18 +145,38 @@ void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_tran
     s->format->walks->translate(s, va, out);
 }
 
+/* ---- the cursor ------------------------------------------------------------------------------------------- */
+
 void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s)
 {
+    const struct nvmmu_walks *walks = s->format->walks;
+
     c->space = *s;
-    c->reading = s->format->walks->reading;
-    c->seek = s->format->walks->seek;
-    c->find = s->format->walks->find;
+    c->reading = walks->reading;
+    c->tell = walks->reading.valid | walks->reading.system | walks->reading.block;
+    c->seek = walks->seek;
+    walks->look(s, &c->views);
     nvmmu_cursor_forget(c);
 }
 
 void nvmmu_cursor_forget(struct nvmmu_cursor *c)
 {
     c->span = 0;
+    c->last = ~0ull;
     for (unsigned i = 0; i < NVMMU_CURSOR_DIRECTORIES; i++)
         c->directory[i] = (struct nvmmu_cursor_directory){~0ull, NULL};
+}
+
+struct nvmmu_leaf nvmmu__cursor_far(struct nvmmu_cursor *c, uint64_t va)
+{
+    const struct nvmmu_format *f = c->space.format;
+    const struct nvmmu_level_info *pd0 = &f->level[f->level_count - 3];
+    uint64_t directory = va >> (pd0->shift + pd0->index_bits);
+    struct nvmmu_spot spot;
+    const uint64_t *table = f->walks->directory(&c->space, &c->views, va, &spot);
+
+    if (!table)
+        return (struct nvmmu_leaf){0};
+    c->directory[directory % NVMMU_CURSOR_DIRECTORIES] = (struct nvmmu_cursor_directory){directory, table};
+    return c->seek(c, va);
 }

@@ -754,6 +754,9 @@ static void a_cursor_remembers_tables_and_no_entries(void)
         nvmmu_cursor_init(&c, &s);
         nvmmu_cursor_translate(&c, VA, &t);
         REQUIRE(t.state == NVMMU_MAPPED && t.pa == VRAM && t.limit == size, "%" PRIx64, t.pa);
+        REQUIRE(!c.span, "an address alone makes it remember no table");
+        nvmmu_cursor_translate(&c, VA + 16, &t);
+        REQUIRE(t.state == NVMMU_MAPPED && t.pa == VRAM + 16 && t.limit == size - 16, "%" PRIx64, t.pa);
         REQUIRE(c.span, "a table is remembered");
         nvmmu_cursor_translate(&c, VA + size + 8, &t);
         REQUIRE(t.state == NVMMU_MAPPED && t.pa == VRAM + size + 8 && t.limit == size - 8, "%" PRIx64, t.pa);

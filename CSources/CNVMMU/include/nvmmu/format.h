@@ -246,11 +246,28 @@ void nvmmu_translate(const struct nvmmu_space *s, uint64_t va, struct nvmmu_tran
 /* How the entry of a page reads in a format. Private. */
 struct nvmmu_reading {
     uint64_t valid;
-    uint64_t address[4]; /* its bits, by aperture; the address is these times address_unit */
+    uint64_t address[2]; /* its bits, of local and of system memory; the address is these times address_unit */
+    uint64_t system;     /* the aperture's bit that says which */
     uint64_t address_unit;
     uint64_t ro, priv;
+    uint64_t block;       /* log2 of the pages of its run; 0: it has none */
     uint8_t aperture_low; /* lowest bit of the aperture */
-    uint8_t block_low, block_mask; /* log2 of the pages of its run; a mask of 0: it has none */
+    uint8_t block_low;
+};
+
+/* The tables in a space's first window, as directory entries point at them: where (word & mask) - first, turned until
+ * the lowest bit of its address is bit 0, is no more than `last`, it is a table's place at `cpu`. Private. */
+struct nvmmu_view {
+    uint64_t mask, first, last;
+    uintptr_t cpu;
+};
+struct nvmmu_views {
+    struct nvmmu_view next, big; /* directories and SPTs; LPTs */
+};
+
+/* The entry of a page and the bits of an address that are inside the page. An entry of 0: none. Private. */
+struct nvmmu_leaf {
+    uint64_t word, offsets;
 };
 
 /*
@@ -263,13 +280,15 @@ struct nvmmu_cursor {
     /* Private, as all that follows. The one table that decides about [first, first + span), if there is one. */
     uint64_t first, span;
     const char *table;
-    uint64_t page;         /* bytes that an entry covers */
-    uint64_t entries;      /* bits of an offset into the table that are not inside an entry */
-    uint8_t page_shift;
-    uint8_t offset_shift;  /* offset from `first` >> this: offset into the table */
+    uint64_t offsets;    /* as of struct nvmmu_leaf, of its pages */
+    uint8_t entry_shift; /* offset from `first` >> this: offset into the table, but for the bits inside an entry */
+    uint64_t tell, like; /* of entries that agree with `like` in these bits … */
+    uint64_t address;    /* … the bits of the address … */
+    uint64_t run;        /* … and the offsets inside the run of pages */
+    uint64_t last;       /* address that another table decided about */
     struct nvmmu_reading reading;
-    bool (*seek)(struct nvmmu_cursor *c, uint64_t va); /* takes the table that decides about va; false: there is none */
-    void (*find)(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out);
+    struct nvmmu_views views;
+    struct nvmmu_leaf (*seek)(struct nvmmu_cursor *c, uint64_t va); /* where another table decides */
     struct nvmmu_cursor_directory {
         uint64_t va;
         const uint64_t *table;
@@ -279,48 +298,65 @@ void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s);
 /* Tables may have changed. */
 void nvmmu_cursor_forget(struct nvmmu_cursor *c);
 
-/* What `word`, the entry of a page of so many bytes, says about va; its address is that of its run. Private. */
-static inline void nvmmu__page_read(const struct nvmmu_reading *r, uint64_t word, uint64_t page, unsigned shift,
+/* The bits of the address in the entry of a page. Private. */
+static inline uint64_t nvmmu__address_bits(const struct nvmmu_reading *r, uint64_t word)
+{
+    return word & r->system ? r->address[1] : r->address[0];
+}
+
+/* The offsets inside the run of pages that it is one of; those inside a page if there is none. Private. */
+static inline uint64_t nvmmu__run_offsets(const struct nvmmu_reading *r, uint64_t word, uint64_t offsets)
+{
+    return word & r->block ? ((offsets + 1) << ((word & r->block) >> r->block_low)) - 1 : offsets;
+}
+
+/* What the entry of a page says about va. Private. */
+static inline void nvmmu__page_read(const struct nvmmu_reading *r, struct nvmmu_leaf leaf, uint64_t address, uint64_t run,
                                     uint64_t va, struct nvmmu_translation *out)
 {
-    unsigned aperture = word >> r->aperture_low & 3;
-    uint64_t run = page << (word >> r->block_low & r->block_mask);
-
     out->state = NVMMU_MAPPED;
     out->fault = NVMMU_FAULT_PDE;
-    out->pa = (word & r->address[aperture]) * r->address_unit + (va & (run - 1));
-    out->limit = page - (va & (page - 1));
-    out->word = word;
-    out->aperture = (uint8_t)aperture;
-    out->shift = (uint8_t)shift;
-    out->ro = (word & r->ro) != 0;
-    out->priv = (word & r->priv) != 0;
+    out->pa = (leaf.word & address) * r->address_unit + (va & run);
+    out->limit = leaf.offsets + 1 - (va & leaf.offsets);
+    out->word = leaf.word;
+    out->aperture = (uint8_t)(leaf.word >> r->aperture_low & 3);
+    out->shift = (uint8_t)__builtin_ctzll(leaf.offsets + 1);
+    out->ro = (leaf.word & r->ro) != 0;
+    out->priv = (leaf.word & r->priv) != 0;
 }
 
 /* Answers as nvmmu_translate(). Inline as far as the table at hand goes: what the caller does not look at costs
  * nothing. */
 static inline void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
 {
+    const struct nvmmu_reading *r = &c->reading;
     struct nvmmu_translation found; /* not *out, which may then stay in registers */
-    const uint64_t *entry;
-    uint64_t word;
+    struct nvmmu_leaf leaf;
+    uint64_t offset = va - c->first;
 
-    if (__builtin_expect(va - c->first < c->span, 1) || c->seek(c, va)) {
-        entry = (const uint64_t *)(c->table + ((va - c->first) >> c->offset_shift & c->entries));
-        word = __atomic_load_n(entry, __ATOMIC_RELAXED);
-        if (__builtin_expect((word & c->reading.valid) != 0, 1)) {
-            nvmmu__page_read(&c->reading, word, c->page, c->page_shift, va, out);
+    if (__builtin_expect(offset < c->span, 1)) {
+        leaf.word = __atomic_load_n((const uint64_t *)(c->table + (offset >> c->entry_shift & ~7ull)), __ATOMIC_RELAXED);
+        leaf.offsets = c->offsets;
+        if (__builtin_expect((leaf.word & c->tell) == c->like, 1)) {
+            nvmmu__page_read(r, leaf, c->address, c->run, va, out);
             return;
         }
     }
-    c->find(c, va, &found);
+    leaf = c->seek(c, va);
+    if (__builtin_expect((leaf.word & r->valid) != 0, 1)) {
+        nvmmu__page_read(r, leaf, nvmmu__address_bits(r, leaf.word), nvmmu__run_offsets(r, leaf.word, leaf.offsets), va,
+                         out);
+        return;
+    }
+    nvmmu_translate(&c->space, va, &found);
     *out = found;
 }
 
 /*
  * Iteration over [va, va + size) as extents: neighbouring pages that are physically contiguous and equal in
  * aperture, peer, kind and attributes; neighbouring sparse or unmapped addresses. Together they cover the range
- * exactly. A range beyond the VA bits is cut there. Embeddable; no clean-up.
+ * exactly. A range beyond the VA bits is cut there. Remembers tables, as a cursor does: none may go before the last
+ * call. Embeddable; no clean-up.
  */
 struct nvmmu_extent {
     enum nvmmu_state state;
@@ -332,13 +368,29 @@ struct nvmmu_extent {
 struct nvmmu_extents {
     struct nvmmu_space space;
     uint64_t va, end;
-    struct nvmmu_run { /* private: what one table says in a row */
+    /* Private, as all that follows. */
+    struct nvmmu_views views;
+    struct nvmmu_run { /* what one table says in a row */
         uint64_t va, size;
         enum nvmmu_state state;
         uint8_t level;        /* MAPPED: index into the format's levels */
         uint64_t word, after; /* MAPPED: the first entry, and the one that would go on behind the last; 0: none would */
     } next;
-    bool pending; /* private */
+    bool pending;
+    struct nvmmu_tables { /* leaf tables: they decide about [va, va + size) */
+        uint64_t va, size;
+        const uint64_t *big, *small;
+        uint8_t shrink; /* they have their first entries >> this only */
+    } leaf;
+    struct { /* the PD0 table of [va, va + size) */
+        uint64_t va, size;
+        const uint64_t *table;
+    } pd0;
+    struct { /* the entry last decoded */
+        uint64_t word;
+        uint8_t level;
+        struct nvmmu_pte pte;
+    } page;
 };
 void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, uint64_t va, uint64_t size);
 bool nvmmu_extents_next(struct nvmmu_extents *it, struct nvmmu_extent *out);
