@@ -44,7 +44,7 @@ static size_t same_length(const uint64_t *word, size_t n, uint64_t mask, uint64_
  * the address field. */
 static uint64_t pages_left(const struct nvmmu_reading *r, uint64_t word, unsigned shift)
 {
-    uint64_t field = r->address[(word & r->system) != 0];
+    uint64_t field = nvmmu__address_bits(r, word);
 
     return ((field - (word & field)) * r->address_unit >> shift) + 1;
 }
@@ -88,27 +88,35 @@ static void leaf_run(const struct nvmmu_format *f, const struct nvmmu_level_info
                 ((uint64_t)(same_length(entry + 1, n - 1, mask, word & mask)) << l->shift);
 }
 
-/* Leaf tables: the SPT's entries count where the LPT has none or says nothing. */
+/* A table that alone decides. */
+static void row_run(struct nvmmu_extents *it, struct nvmmu_run *out)
+{
+    const struct nvmmu_level_info *l = &it->space.format->level[it->row.level];
+    uint64_t n;
+
+    leaf_run(it->space.format, l, it->row.entry, it->row.left, out);
+    n = (out->size + ((1ull << l->shift) - 1)) >> l->shift;
+    it->row.entry += n;
+    it->row.left -= n;
+}
+
+/* Both leaf tables: the SPT's entries count where the LPT's says nothing. */
 static void tables_run(const struct nvmmu_format *f, const struct nvmmu_tables *leaf, struct nvmmu_run *out)
 {
     const struct nvmmu_level_info *lpt = &f->level[f->level_count - 2], *spt = lpt + 1;
     uint64_t big = nvmmu__index(lpt, out->va), small = nvmmu__index(spt, out->va);
-    size_t bigs = (nvmmu__entries(lpt) >> leaf->shrink) - big, smalls = (nvmmu__entries(spt) >> leaf->shrink) - small;
-    uint64_t word = leaf->big ? nvmmu__load(leaf->big + big) : 0;
+    size_t bigs = (nvmmu__entries(lpt) >> leaf->shrink) - big, smalls;
+    uint64_t word = nvmmu__load(leaf->big + big), mask = f->valid | f->sparse_mask | f->hidden_mask;
     bool hidden = !(word & f->valid) && nvmmu__word_is(word, f->hidden_mask, f->hidden);
-    bool decides = word & f->valid || hidden || nvmmu__word_is(word, f->sparse_mask, f->sparse_pte);
 
-    if (leaf->big && (decides || !leaf->small)) {
-        uint64_t mask = f->valid | f->sparse_mask | f->hidden_mask;
-
+    if (word & f->valid || hidden || nvmmu__word_is(word, f->sparse_mask, f->sparse_pte)) {
         /* Entries of one kind go on, except those that defer to the SPT. */
-        if (leaf->small && hidden)
+        if (hidden)
             bigs = same_length(leaf->big + big, bigs, mask, word & mask);
         leaf_run(f, lpt, leaf->big + big, bigs, out);
         return;
     }
-    if (leaf->big)
-        smalls = bytes_left(out->va, lpt->shift) >> spt->shift;
+    smalls = bytes_left(out->va, lpt->shift) >> spt->shift;
     smalls += !smalls; /* the last, partial page */
     leaf_run(f, spt, leaf->small + small, smalls, out);
 }
@@ -143,17 +151,30 @@ static void entry_run(const struct nvmmu_format *f, const struct nvmmu_spot *spo
             out->level = (uint8_t)i;
 }
 
+/* The tables that a PD0 entry points at. */
+static void leaf_at(struct nvmmu_extents *it, const struct nvmmu_spot *spot, struct nvmmu_run *out)
+{
+    const struct nvmmu_format *f = it->space.format;
+    const struct nvmmu_level_info *pd0 = &f->level[f->level_count - 3], *l = pd0 + (spot->big ? 1 : 2);
+    uint64_t index = nvmmu__index(l, out->va);
+
+    if (spot->big && spot->small) {
+        it->leaf = (struct nvmmu_tables){out->va >> pd0->shift << pd0->shift, 1ull << pd0->shift >> spot->size,
+                                         spot->big, spot->small, (uint8_t)spot->size};
+        tables_run(f, &it->leaf, out);
+        return;
+    }
+    it->row = (struct nvmmu_row){(spot->big ? spot->big : spot->small) + index,
+                                 (nvmmu__entries(l) >> spot->size) - index, (uint8_t)(l - f->level)};
+    row_run(it, out);
+}
+
 static void run_at(struct nvmmu_extents *it, struct nvmmu_run *out)
 {
     const struct nvmmu_format *f = it->space.format;
     struct nvmmu_spot spot;
-    const uint64_t *pd0;
+    const uint64_t *pd0 = pd0_at(it, out->va, &spot);
 
-    if (out->va - it->leaf.va < it->leaf.size) {
-        tables_run(f, &it->leaf, out);
-        return;
-    }
-    pd0 = pd0_at(it, out->va, &spot);
     if (pd0) {
         const struct nvmmu_level_info *l = &f->level[f->level_count - 3];
         uint64_t index = nvmmu__index(l, out->va);
@@ -165,9 +186,7 @@ static void run_at(struct nvmmu_extents *it, struct nvmmu_run *out)
         }
         f->walks->locate(&it->space, &it->views, pd0, out->va, &spot);
         if (spot.leaf) {
-            it->leaf = (struct nvmmu_tables){out->va >> l->shift << l->shift, 1ull << l->shift >> spot.size, spot.big,
-                                             spot.small, (uint8_t)spot.size};
-            tables_run(f, &it->leaf, out);
+            leaf_at(it, &spot, out);
             return;
         }
     }
@@ -183,23 +202,23 @@ static bool same_attributes(const struct nvmmu_pte *a, const struct nvmmu_pte *b
            a->encrypted == b->encrypted;
 }
 
-/* The page of a run's first entry. Where only the address differs from the last one's, nothing else is decoded. */
-static const struct nvmmu_pte *page_of(struct nvmmu_extents *it, const struct nvmmu_run *run)
+/* The page of an entry. What only differs in its address from the entry last decoded is not decoded. */
+static void page_of(struct nvmmu_extents *it, unsigned level, uint64_t word, struct nvmmu_pte *out)
 {
     const struct nvmmu_format *f = it->space.format;
     const struct nvmmu_reading *r = &f->walks->reading;
-    uint64_t word = run->word, address = r->address[(word & r->system) != 0], change = word ^ it->page.word;
+    uint64_t address = nvmmu__address_bits(r, word);
     struct nvmmu_entry entry;
 
-    if (run->level != it->page.level || change & ~address) {
-        f->decode(f, f->level[run->level].level, (uint64_t[2]){word, 0}, &entry);
+    if (level != it->page.level || (word ^ it->page.word) & ~address) {
+        f->decode(f, f->level[level].level, (uint64_t[2]){word, 0}, &entry);
         it->page.pte = entry.page;
-    } else if (change) {
-        it->page.pte.addr = (word & address) * r->address_unit;
+        it->page.word = word;
+        it->page.level = (uint8_t)level;
     }
-    it->page.word = word;
-    it->page.level = run->level;
-    return &it->page.pte;
+    *out = it->page.pte;
+    if (word != it->page.word)
+        out->addr = (word & address) * r->address_unit;
 }
 
 static uint64_t pa_of(const struct nvmmu_format *f, const struct nvmmu_run *run, const struct nvmmu_pte *page)
@@ -215,24 +234,55 @@ static void describe(struct nvmmu_extents *it, const struct nvmmu_run *run, stru
     *out = (struct nvmmu_extent){.state = run->state, .va = run->va, .size = run->size};
     if (run->state != NVMMU_MAPPED)
         return;
-    out->page = *page_of(it, run);
+    page_of(it, run->level, run->word, &out->page);
     out->pa = pa_of(f, run, &out->page);
     out->shift = f->level[run->level].shift;
+}
+
+/* `entry` is of a page that lies elsewhere than that of `after`, which would go on evenly. */
+static bool is_apart(const struct nvmmu_reading *r, uint64_t entry, uint64_t after)
+{
+    return !((entry ^ after) & (r->valid | r->system | r->block)) && entry & r->valid &&
+           (entry ^ after) & nvmmu__address_bits(r, entry);
+}
+
+/* The next entry of the row is of a page on its own. */
+static bool lone_page(struct nvmmu_extents *it, struct nvmmu_extent *out)
+{
+    const struct nvmmu_format *f = it->space.format;
+    const struct nvmmu_reading *r = &f->walks->reading;
+    const unsigned shift = f->level[it->row.level].shift;
+    uint64_t offset = it->va & ((1ull << shift) - 1), left = it->end - it->va, word;
+
+    if (it->row.left < 2 || !left)
+        return false;
+    word = nvmmu__load(it->row.entry);
+    if (word & r->block || !is_apart(r, nvmmu__load(it->row.entry + 1), word + ((1ull << shift) >> f->address_shift)))
+        return false;
+    page_of(it, it->row.level, word, &out->page);
+    out->state = NVMMU_MAPPED;
+    out->va = it->va;
+    out->size = (1ull << shift) - offset < left ? (1ull << shift) - offset : left;
+    out->pa = (word & nvmmu__address_bits(r, word)) * r->address_unit + offset;
+    out->shift = (uint8_t)shift;
+    it->va += out->size;
+    it->row.entry++;
+    it->row.left--;
+    return true;
 }
 
 /* The run at hand goes on where `extent` ends, behind a run at `level` that would be continued by `after`. */
 static bool continues(struct nvmmu_extents *it, const struct nvmmu_extent *extent, unsigned level, uint64_t after)
 {
-    const struct nvmmu_format *f = it->space.format;
     const struct nvmmu_run *next = &it->next;
-    const struct nvmmu_pte *page;
+    struct nvmmu_pte page;
 
     if (extent->state != next->state || extent->state != NVMMU_MAPPED)
         return extent->state == next->state;
     if (next->level == level && next->word == after)
         return true;
-    page = page_of(it, next);
-    return extent->pa + extent->size == pa_of(f, next, page) && same_attributes(&extent->page, page);
+    page_of(it, next->level, next->word, &page);
+    return extent->pa + extent->size == pa_of(it->space.format, next, &page) && same_attributes(&extent->page, &page);
 }
 
 void nvmmu_extents_init(struct nvmmu_extents *it, const struct nvmmu_space *s, uint64_t va, uint64_t size)
@@ -254,7 +304,12 @@ static bool fetch(struct nvmmu_extents *it)
     if (!it->pending)
         return false;
     it->next = (struct nvmmu_run){.va = it->va};
-    run_at(it, &it->next);
+    if (it->row.left)
+        row_run(it, &it->next);
+    else if (it->va - it->leaf.va < it->leaf.size)
+        tables_run(it->space.format, &it->leaf, &it->next);
+    else
+        run_at(it, &it->next);
     if (it->next.size > it->end - it->va)
         it->next.size = it->end - it->va;
     it->va += it->next.size;
@@ -263,6 +318,8 @@ static bool fetch(struct nvmmu_extents *it)
 
 bool nvmmu_extents_next(struct nvmmu_extents *it, struct nvmmu_extent *out)
 {
+    if (!it->pending && lone_page(it, out))
+        return true;
     if (!it->pending && !fetch(it))
         return false;
     describe(it, &it->next, out);
@@ -270,6 +327,9 @@ bool nvmmu_extents_next(struct nvmmu_extents *it, struct nvmmu_extent *out)
         unsigned level = it->next.level;
         uint64_t after = it->next.after;
 
+        it->pending = false;
+        if (after && it->row.left && is_apart(&it->space.format->walks->reading, nvmmu__load(it->row.entry), after))
+            return true;
         if (!fetch(it) || !continues(it, out, level, after))
             return true;
         out->size += it->next.size;

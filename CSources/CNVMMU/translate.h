@@ -149,8 +149,10 @@ NVMMU_INLINE bool nvmmu__leaves(const struct nvmmu_translator *t, const struct n
 
         if (big && !nvmmu__view_at(big, t->big, word, lpt))
             return false;
-        if (!big && !(*lpt = nvmmu__window_holds(s->windows, to.aperture, to.addr,
-                                                 nvmmu__table_bytes(nvmmu__pd0(t) + 1))))
+        if (!big)
+            *lpt = to.present ? nvmmu__window_holds(s->windows, to.aperture, to.addr,
+                                                    nvmmu__table_bytes(nvmmu__pd0(t) + 1)) : NULL;
+        if (!*lpt)
             return false;
         if (nvmmu__points_nowhere(t->next, small))
             return true;

@@ -377,7 +377,12 @@ struct nvmmu_extents {
         uint64_t word, after; /* MAPPED: the first entry, and the one that would go on behind the last; 0: none would */
     } next;
     bool pending;
-    struct nvmmu_tables { /* leaf tables: they decide about [va, va + size) */
+    struct nvmmu_row { /* entries of a leaf table that alone decide, from va on */
+        const uint64_t *entry;
+        uint64_t left;
+        uint8_t level;
+    } row;
+    struct nvmmu_tables { /* leaf tables: both decide about [va, va + size) */
         uint64_t va, size;
         const uint64_t *big, *small;
         uint8_t shrink; /* they have their first entries >> this only */
