@@ -1,7 +1,7 @@
 /*
  * Rows of a comparison: a table on stdout, and a line of JSON each in the file BENCH_ROWS names (make puts
- * them together as build/bench.json). A ratio is how many times faster than the kernel we are: the median over the
- * rounds of the ratio in each round. Spread is half of the range that the middle half of the rounds' ratios takes,
+ * them together as build/bench.json). A ratio is how many times faster than the kernel, or what a row has in its place,
+ * we are: the median over the rounds of the ratio in each round. Spread is half of the range that the middle half of the rounds' ratios takes,
  * as a part of their median.
  */
 #ifndef BENCH_REPORT_H
@@ -15,11 +15,12 @@ struct bench_row_result {
     const char *name;       /* of the workload */
     double ours;            /* ns */
     double kernel, ratio;   /* ns, times; 0: no kernel here */
+    const char *peer_name;  /* what stands in the kernel's place; NULL: the kernel */
     double spread;          /* of the ratio; without a kernel of ours */
     double best;            /* the best other peer; 0: none */
     const char *best_name;
     double target;          /* times the kernel; 0: none */
-    double most;            /* that many times the best also is the target; 0: no */
+    double most;            /* that many times the best also is the target, without a kernel the only one; 0: no */
 };
 
 static inline void bench_table_head(const char *title, const char *best)
@@ -47,14 +48,15 @@ static inline void bench_json_row(const char *group, const struct bench_row_resu
     fprintf(f, "{\"name\": \"%s, %s\", \"ours\": %.4f, \"peer\": %.4f, \"ratio\": %.3f, \"spread\": %.3f, ", group, r->name,
             r->ours, peer, r->kernel > 0 ? r->ratio : peer / r->ours, r->spread);
     fprintf(f, "\"peer_name\": \"%s\", \"target\": %.2f, \"best_other\": %.4f, \"best_other_name\": \"%s\"}\n",
-            r->kernel > 0 ? "kernel" : r->best > 0 ? r->best_name : "", r->target, r->best,
+            r->kernel <= 0 ? r->best > 0 ? r->best_name : "" : r->peer_name ? r->peer_name : "kernel", r->target, r->best,
             r->best > 0 ? r->best_name : "");
     fclose(f);
 }
 
 static inline void bench_table_row(const char *group, const struct bench_row_result *r)
 {
-    bool missed = r->ratio > 0 && r->ratio < r->target && !(r->best > 0 && r->ours <= r->most * r->best);
+    bool near = r->best > 0 && r->ours <= r->most * r->best;
+    bool missed = !near && (r->ratio > 0 ? r->ratio < r->target : r->best > 0 && r->most > 0);
 
     printf("  %-46s %10.3f ", r->name, r->ours);
     bench_print_number("%*.3f", 10, r->kernel);
@@ -62,7 +64,8 @@ static inline void bench_table_row(const char *group, const struct bench_row_res
     bench_print_number(" %*.1f", 8, r->target);
     printf(" %6.0f%% ", 100 * r->spread);
     bench_print_number("%*.3f", 10, r->best);
-    printf(" %s%s\n", r->best > 0 ? r->best_name : "", missed ? "  < target" : "");
+    printf(" %s%s%s%s\n", r->best > 0 ? r->best_name : "", r->peer_name ? "; not the kernel: " : "",
+           r->peer_name ? r->peer_name : "", missed ? "  < target" : "");
     bench_json_row(group, r);
 }
 
