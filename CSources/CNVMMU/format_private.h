@@ -175,6 +175,25 @@ static inline unsigned nvmmu__block(const struct nvmmu_format *f, uint64_t word)
     return f->block_low ? word >> f->block_low & 7 : 0;
 }
 
+/* The bits of the address in the entry of a page. */
+static inline uint64_t nvmmu__address_bits(const struct nvmmu_reading *r, uint64_t word)
+{
+    return word & r->system ? r->address[1] : r->address[0];
+}
+
+/* The offsets inside the run of pages that it is one of; those inside a page if there is none. */
+static inline uint64_t nvmmu__run_offsets(const struct nvmmu_reading *r, uint64_t word, uint64_t offsets)
+{
+    return word & r->block ? ((offsets + 1) << ((word & r->block) >> r->block_low)) - 1 : offsets;
+}
+
+/* What the entry of a page with these offsets says about va. */
+static inline struct nvmmu_leaf nvmmu__leaf(const struct nvmmu_reading *r, uint64_t word, uint64_t offsets, uint64_t va)
+{
+    return (struct nvmmu_leaf){
+        word, (word & nvmmu__address_bits(r, word)) * r->address_unit + (va & nvmmu__run_offsets(r, word, offsets))};
+}
+
 /* `word` is the special word `pattern`, told by the bits of `mask`; 0: the format has no such word. */
 static inline bool nvmmu__word_is(uint64_t word, uint64_t mask, uint64_t pattern)
 {

@@ -1,6 +1,10 @@
 /*
- * The quick walk, written once: each format instantiates it with constants and small functions that the compiler
- * folds in. Reads nothing outside the space's windows.
+ * The quick walk, written once: each format instantiates it with constants that the compiler folds in. Reads nothing
+ * outside the space's windows.
+ *
+ * Nearly all tables are whole and in the first window. Where a directory entry points at such a one is seen by one
+ * comparison (struct nvmmu_view); on any doubt the functions named _any start again, which take tables of all windows and
+ * sizes and find out what is wrong. They are no format's own: little that is slow is compiled for each.
  */
 #ifndef NVMMU_TRANSLATE_H
 #define NVMMU_TRANSLATE_H
@@ -133,8 +137,19 @@ NVMMU_INLINE uint64_t nvmmu__small_half(const struct nvmmu_translator *t, const 
     return (t->small_word ? nvmmu__load(entry + t->small_word) : word) >> t->small_low;
 }
 
+/* The table in the first window that PD0's word for the LPT points at, or NULL. */
+NVMMU_INLINE const uint64_t *nvmmu__big_table(const struct nvmmu_translator *t, const struct nvmmu_space *s,
+                                             uint64_t word)
+{
+    const struct nvmmu_next big = nvmmu__pointer_read(t->big, word);
+
+    if (!big.present)
+        return NULL;
+    return nvmmu__window_holds(s->windows, big.aperture, big.addr, nvmmu__table_bytes(nvmmu__pd0(t) + 1));
+}
+
 /* The leaf tables that PD0's entry points at, where that is seen at once: they are whole and in the first window. `big`
- * NULL: the LPT's view is not known. */
+ * NULL: its view is not worth to be made for one address. */
 NVMMU_INLINE bool nvmmu__leaves(const struct nvmmu_translator *t, const struct nvmmu_space *s,
                                const struct nvmmu_view *next, const struct nvmmu_view *big, const uint64_t *entry,
                                uint64_t word, const uint64_t **lpt, const uint64_t **spt)
@@ -145,14 +160,7 @@ NVMMU_INLINE bool nvmmu__leaves(const struct nvmmu_translator *t, const struct n
     if (t->size && __builtin_expect(t->size(word) != 0, 0))
         return false;
     if (!nvmmu__points_nowhere(t->big, word)) {
-        struct nvmmu_next to = nvmmu__pointer_read(t->big, word);
-
-        if (big && !nvmmu__view_at(big, t->big, word, lpt))
-            return false;
-        if (!big)
-            *lpt = to.present ? nvmmu__window_holds(s->windows, to.aperture, to.addr,
-                                                    nvmmu__table_bytes(nvmmu__pd0(t) + 1)) : NULL;
-        if (!*lpt)
+        if (big ? !nvmmu__view_at(big, t->big, word, lpt) : !(*lpt = nvmmu__big_table(t, s, word)))
             return false;
         if (nvmmu__points_nowhere(t->next, small))
             return true;
@@ -258,10 +266,9 @@ static __attribute__((noinline, unused)) const uint64_t *nvmmu__directory_any(co
 NVMMU_INLINE void nvmmu__page(const struct nvmmu_translator *t, uint64_t va, unsigned shift, uint64_t word,
                              struct nvmmu_translation *out)
 {
-    const struct nvmmu_leaf leaf = {word, (1ull << shift) - 1};
+    const uint64_t offsets = (1ull << shift) - 1;
 
-    nvmmu__page_read(&t->reading, leaf, nvmmu__address_bits(&t->reading, word),
-                     nvmmu__run_offsets(&t->reading, word, leaf.offsets), va, out);
+    nvmmu__page_read(&t->reading, nvmmu__leaf(&t->reading, word, offsets, va), offsets, va, out);
 }
 
 /* The answer of an entry of 1 << shift bytes that is no page. */
@@ -345,21 +352,22 @@ NVMMU_INLINE void nvmmu__translate_with(const struct nvmmu_translator *t, const 
 
 /* ---- the cursor ----------------------------------------------------------------------------------------- */
 
-/* From now on `table` alone decides about the first bytes of what the PD0 entry of va covers. */
+/* From now on `table` alone decides about the first bytes of what the PD0 entry of va covers. `word`: one of its entries,
+ * of pages with these offsets. */
 static __attribute__((noinline, unused)) void nvmmu__cursor_take(const struct nvmmu_translator *t,
                                                                 struct nvmmu_cursor *c, uint64_t va, uint64_t bytes,
-                                                                const uint64_t *table, struct nvmmu_leaf leaf)
+                                                                const uint64_t *table, uint64_t word, uint64_t offsets)
 {
     const unsigned shift = nvmmu__pd0(t)->shift;
 
     c->first = va >> shift << shift;
     c->span = bytes;
     c->table = (const char *)table;
-    c->offsets = leaf.offsets;
-    c->entry_shift = (uint8_t)(__builtin_ctzll(leaf.offsets + 1) - 3);
-    c->like = leaf.word & t->reading.valid ? leaf.word & c->tell : t->reading.valid;
+    c->offsets = offsets;
+    c->entry_shift = (uint8_t)(__builtin_ctzll(offsets + 1) - 3);
+    c->like = word & t->reading.valid ? word & c->tell : t->reading.valid;
     c->address = nvmmu__address_bits(&t->reading, c->like);
-    c->run = nvmmu__run_offsets(&t->reading, c->like, leaf.offsets);
+    c->run = nvmmu__run_offsets(&t->reading, c->like, offsets);
 }
 
 /* The entry of the page at va in a table that alone decides about so many bytes, which is taken if it was asked before:
@@ -368,12 +376,13 @@ NVMMU_INLINE struct nvmmu_leaf nvmmu__leaf_in(const struct nvmmu_translator *t, 
                                              uint64_t bytes, const uint64_t *table, const uint64_t *entry,
                                              unsigned shift)
 {
-    const struct nvmmu_leaf leaf = {nvmmu__load(entry), (1ull << shift) - 1};
+    const uint64_t word = nvmmu__load(entry);
 
+    c->found = (1ull << shift) - 1;
     if ((c->last ^ va) >> nvmmu__pd0(t)->shift == 0)
-        nvmmu__cursor_take(t, c, va, bytes, table, leaf);
+        nvmmu__cursor_take(t, c, va, bytes, table, word, (1ull << shift) - 1);
     c->last = va;
-    return leaf;
+    return nvmmu__leaf(&t->reading, word, (1ull << shift) - 1, va);
 }
 
 NVMMU_INLINE struct nvmmu_leaf nvmmu__leaf_of(const struct nvmmu_translator *t, struct nvmmu_cursor *c, uint64_t va,
@@ -381,14 +390,14 @@ NVMMU_INLINE struct nvmmu_leaf nvmmu__leaf_of(const struct nvmmu_translator *t, 
 {
     const struct nvmmu_level_info *lpt = nvmmu__pd0(t) + 1, *spt = lpt + 1;
     const uint64_t bytes = 1ull << nvmmu__pd0(t)->shift >> size;
-    uint64_t word;
 
     if (!big)
         return nvmmu__leaf_in(t, c, va, bytes, small, small + nvmmu__index(spt, va), spt->shift);
     if (!small)
         return nvmmu__leaf_in(t, c, va, bytes, big, big + nvmmu__index(lpt, va), lpt->shift);
-    word = nvmmu__load(big + nvmmu__index(lpt, va));
-    return (struct nvmmu_leaf){word & t->reading.valid ? word : 0, (1ull << lpt->shift) - 1}; /* 0: perhaps the SPT's */
+    c->found = (1ull << lpt->shift) - 1;
+    /* If it is not valid, the SPT's may be. */
+    return nvmmu__leaf(&t->reading, nvmmu__load(big + nvmmu__index(lpt, va)), c->found, va);
 }
 
 static __attribute__((noinline, unused)) struct nvmmu_leaf nvmmu__seek_any(const struct nvmmu_translator *t,

@@ -265,9 +265,9 @@ struct nvmmu_views {
     struct nvmmu_view next, big; /* directories and SPTs; LPTs */
 };
 
-/* The entry of a page and the bits of an address that are inside the page. An entry of 0: none. Private. */
+/* The entry of a page and the address that it gives. An entry that is not valid: none. Private. */
 struct nvmmu_leaf {
-    uint64_t word, offsets;
+    uint64_t word, pa;
 };
 
 /*
@@ -280,12 +280,13 @@ struct nvmmu_cursor {
     /* Private, as all that follows. The one table that decides about [first, first + span), if there is one. */
     uint64_t first, span;
     const char *table;
-    uint64_t offsets;    /* as of struct nvmmu_leaf, of its pages */
+    uint64_t offsets;    /* the bits of an address that are inside a page of it */
     uint8_t entry_shift; /* offset from `first` >> this: offset into the table, but for the bits inside an entry */
     uint64_t tell, like; /* of entries that agree with `like` in these bits … */
     uint64_t address;    /* … the bits of the address … */
     uint64_t run;        /* … and the offsets inside the run of pages */
-    uint64_t last;       /* address that another table decided about */
+    uint64_t last;       /* address that another table decided about … */
+    uint64_t found;      /* … and the offsets in its page */
     struct nvmmu_reading reading;
     struct nvmmu_views views;
     struct nvmmu_leaf (*seek)(struct nvmmu_cursor *c, uint64_t va); /* where another table decides */
@@ -298,29 +299,17 @@ void nvmmu_cursor_init(struct nvmmu_cursor *c, const struct nvmmu_space *s);
 /* Tables may have changed. */
 void nvmmu_cursor_forget(struct nvmmu_cursor *c);
 
-/* The bits of the address in the entry of a page. Private. */
-static inline uint64_t nvmmu__address_bits(const struct nvmmu_reading *r, uint64_t word)
-{
-    return word & r->system ? r->address[1] : r->address[0];
-}
-
-/* The offsets inside the run of pages that it is one of; those inside a page if there is none. Private. */
-static inline uint64_t nvmmu__run_offsets(const struct nvmmu_reading *r, uint64_t word, uint64_t offsets)
-{
-    return word & r->block ? ((offsets + 1) << ((word & r->block) >> r->block_low)) - 1 : offsets;
-}
-
-/* What the entry of a page says about va. Private. */
-static inline void nvmmu__page_read(const struct nvmmu_reading *r, struct nvmmu_leaf leaf, uint64_t address, uint64_t run,
-                                    uint64_t va, struct nvmmu_translation *out)
+/* What the entry of a page with these offsets says about va, beside its address. Private. */
+static inline void nvmmu__page_read(const struct nvmmu_reading *r, struct nvmmu_leaf leaf, uint64_t offsets, uint64_t va,
+                                    struct nvmmu_translation *out)
 {
     out->state = NVMMU_MAPPED;
     out->fault = NVMMU_FAULT_PDE;
-    out->pa = (leaf.word & address) * r->address_unit + (va & run);
-    out->limit = leaf.offsets + 1 - (va & leaf.offsets);
+    out->pa = leaf.pa;
+    out->limit = offsets + 1 - (va & offsets);
     out->word = leaf.word;
     out->aperture = (uint8_t)(leaf.word >> r->aperture_low & 3);
-    out->shift = (uint8_t)__builtin_ctzll(leaf.offsets + 1);
+    out->shift = (uint8_t)__builtin_ctzll(offsets + 1);
     out->ro = (leaf.word & r->ro) != 0;
     out->priv = (leaf.word & r->priv) != 0;
 }
@@ -329,23 +318,21 @@ static inline void nvmmu__page_read(const struct nvmmu_reading *r, struct nvmmu_
  * nothing. */
 static inline void nvmmu_cursor_translate(struct nvmmu_cursor *c, uint64_t va, struct nvmmu_translation *out)
 {
-    const struct nvmmu_reading *r = &c->reading;
     struct nvmmu_translation found; /* not *out, which may then stay in registers */
     struct nvmmu_leaf leaf;
     uint64_t offset = va - c->first;
 
     if (__builtin_expect(offset < c->span, 1)) {
         leaf.word = __atomic_load_n((const uint64_t *)(c->table + (offset >> c->entry_shift & ~7ull)), __ATOMIC_RELAXED);
-        leaf.offsets = c->offsets;
         if (__builtin_expect((leaf.word & c->tell) == c->like, 1)) {
-            nvmmu__page_read(r, leaf, c->address, c->run, va, out);
+            leaf.pa = (leaf.word & c->address) * c->reading.address_unit + (va & c->run);
+            nvmmu__page_read(&c->reading, leaf, c->offsets, va, out);
             return;
         }
     }
     leaf = c->seek(c, va);
-    if (__builtin_expect((leaf.word & r->valid) != 0, 1)) {
-        nvmmu__page_read(r, leaf, nvmmu__address_bits(r, leaf.word), nvmmu__run_offsets(r, leaf.word, leaf.offsets), va,
-                         out);
+    if (__builtin_expect((leaf.word & c->reading.valid) != 0, 1)) {
+        nvmmu__page_read(&c->reading, leaf, c->found, va, out);
         return;
     }
     nvmmu_translate(&c->space, va, &found);
