@@ -8,30 +8,25 @@
 
 /* ---- what map was asked for --------------------------------------------------------------------------------- */
 
-/* Attributes as they go into every entry; addr, aperture and comptag of one page still missing. */
-struct source {
-    const struct nvmmu_map *map;
-    struct nvmmu_pte pte;
-    uint64_t base; /* added to every address of the object */
-    unsigned shift;
-    uint64_t word, step; /* of the page at address 0, and what each further page adds */
-    bool uneven;         /* they do not rise evenly with the address, or are not 64-bit words */
-    enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
-};
-
 /* Where in the object we are. */
 struct place {
     const struct nvmmu_piece *piece;
     uint64_t offset; /* into *piece, or into the list of pages */
 };
 
-static uint8_t page_flags(const struct nvmmu_format *f, unsigned shift)
-{
-    for (unsigned i = 0; i < f->page_count; i++)
-        if (f->page[i].shift == shift)
-            return f->page[i].flags;
-    return 0;
-}
+/* Attributes as they go into every entry; addr, aperture and comptag of one page still missing. */
+struct source {
+    const struct nvmmu_map *map;
+    struct nvmmu_pte pte;
+    uint64_t base; /* added to every address of the object */
+    unsigned shift;
+    enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
+    uint64_t word; /* of the page at address 0, which is the object's first */
+    uint64_t step; /* what each further page adds to a word */
+    bool even;     /* words are word + page number * step wherever in the object the page is */
+    bool each;     /* they do not rise by steps, or are not 64-bit words */
+    struct place first;
+};
 
 /* The kind as it is written, and its tags. `plain` is the uncompressed kind. */
 static int kind_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, unsigned kind, unsigned plain,
@@ -41,7 +36,7 @@ static int kind_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, uns
     bool compressible = plain != kind, keep = vmm->gsp_rm || f->traits & NVMMU_TRAIT_PCF;
 
     if (compressible && f->traits & NVMMU_TRAIT_OBJECT_TAGS) {
-        if (s->pte.aperture != NVMMU_VRAM || !(page_flags(f, m->shift) & NVMMU_PAGE_COMP))
+        if (s->pte.aperture != NVMMU_VRAM || !(vmm->pages_of[m->shift].flags & NVMMU_PAGE_COMP))
             return -EINVAL;
         keep = m->comptags;
         s->tags = keep ? TAGS_BY_OFFSET : UNTAGGED;
@@ -68,7 +63,7 @@ static int storage_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, 
     if (!s->pte.comp)
         return 0;
     s->tags = TAGS_BY_OFFSET;
-    return s->pte.aperture == NVMMU_VRAM && page_flags(vmm->format, m->shift) & NVMMU_PAGE_COMP ? 0 : -EINVAL;
+    return s->pte.aperture == NVMMU_VRAM && vmm->pages_of[m->shift].flags & NVMMU_PAGE_COMP ? 0 : -EINVAL;
 }
 
 static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *out)
@@ -79,7 +74,7 @@ static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
     uint8_t need = m->target == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST;
     int plain = nvmmu_kind_uncompressed(f, kind);
 
-    if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED || !(page_flags(f, m->shift) & need) ||
+    if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED || !(vmm->pages_of[m->shift].flags & need) ||
         plain < 0)
         return -EINVAL;
     if (m->object_shift < m->shift || m->offset & ((1ull << m->shift) - 1))
@@ -141,71 +136,79 @@ static int source_word(const struct nvmmu_format *f, const struct source *s, uin
     return pte.addr < addr ? -EINVAL : f->pte_encode(f, &pte, word);
 }
 
+/* Words of pages in a row. Halves of lines do not rise evenly. */
+static int words_init(const struct nvmmu_format *f, struct source *s)
+{
+    uint64_t page = 1ull << s->shift, next;
+
+    if (source_word(f, s, 0, 0, &s->word))
+        return -EINVAL;
+    s->step = page >> f->address_shift;
+    if (s->tags && !source_word(f, s, page, page, &next)) /* -EINVAL: there is no second page */
+        s->step = next - s->word;
+    s->each = f->gart || (s->tags == TAGS_BY_OFFSET && s->shift == 16 && f->traits & NVMMU_TRAIT_TAG_HALVES);
+    s->even = !s->each && s->tags != TAGS_BY_OFFSET;
+    return 0;
+}
+
 /* ---- the object's memory ------------------------------------------------------------------------------------ */
 
-/* The piece with the first byte. false: the object is shorter than offset + size. */
-static bool place_first(const struct nvmmu_map *m, struct place *out)
+static struct place place_first(const struct nvmmu_map *m)
 {
-    uint64_t offset = m->offset, size = m->size;
-    const struct nvmmu_piece *p = m->pieces, *end;
+    struct place at = {m->pieces, m->offset};
 
-    *out = (struct place){.piece = p, .offset = offset};
-    if (m->pages)
-        return offset >> 12 <= m->page_count && size >> 12 <= m->page_count - (offset >> 12);
-    for (end = p + m->piece_count; p < end && offset >= p->size; p++)
-        offset -= p->size;
-    *out = (struct place){.piece = p, .offset = offset};
-    for (size += offset; p < end && size > p->size; p++)
-        size -= p->size;
-    return p < end;
+    for (; at.piece && at.piece < m->pieces + m->piece_count && at.offset >= at.piece->size; at.piece++)
+        at.offset -= at.piece->size;
+    return at;
 }
 
-/* Where words are, so are those between them: the lowest and the highest page speak for all. */
-static int pieces_check(const struct nvmmu_format *f, const struct source *s, struct place at)
+/* The aperture has no such addresses, given those or-ed together that bound the memory. */
+static bool too_high(const struct nvmmu_format *f, const struct source *s, uint64_t any)
 {
-    uint64_t unit = 1ull << s->shift, low = ~0ull, high = 0, left = s->map->size, word;
-
-    while (left) {
-        uint64_t addr = at.piece->addr + at.offset, room = at.piece->size - at.offset, n = room < left ? room : left;
-
-        left -= n;
-        at = (struct place){.piece = at.piece + 1};
-        if (!n)
-            continue;
-        if ((addr | n) & (unit - 1) || addr + (n - 1) < addr)
-            return -EINVAL;
-        low = addr < low ? addr : low;
-        high = addr + n - unit > high ? addr + n - unit : high;
-    }
-    return source_word(f, s, low, s->map->offset, &word) ||
-                   source_word(f, s, high, s->map->offset + s->map->size - unit, &word)
-               ? -EINVAL
-               : 0;
+    return any >> f->address_bits[s->pte.aperture];
 }
 
-static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s, const uint64_t *page, size_t n)
-{
-    uint64_t any, word;
-
-    for (size_t i = 0; s->base && i < n; i++)
-        if (source_word(vmm->format, s, page[i], 0, &word))
-            return -EINVAL;
-    if (s->base)
-        return 0;
-    any = vmm->stores->any(page, n);
-    return any & 0xfff || any >> vmm->format->address_bits[s->pte.aperture] ? -EINVAL : 0;
-}
-
-/* Every address fits its field and suits the page size. */
-static int memory_check(const struct nvmmu_vmm *vmm, const struct source *s)
+/* Tags rise with the address or the offset: the last speak for all. */
+static int pieces_check(const struct nvmmu_format *f, const struct source *s)
 {
     const struct nvmmu_map *m = s->map;
-    struct place at;
+    const struct nvmmu_piece *end = m->pieces + m->piece_count;
+    const uint64_t base = s->base, page = 1ull << s->shift;
+    uint64_t left = m->size, any = 0, odd = 0, highest = 0, word;
 
-    if (!place_first(m, &at))
+    for (struct place at = s->first; left; at = (struct place){at.piece + 1, 0}) {
+        uint64_t addr, n, last;
+
+        if (at.piece == end)
+            return -EINVAL;
+        addr = at.piece->addr + at.offset;
+        n = at.piece->size - at.offset < left ? at.piece->size - at.offset : left;
+        if (!n)
+            continue;
+        last = addr + n - 1;
+        any |= at.piece->addr | (addr + base) | (last + base);
+        odd |= addr | n;
+        highest = last > highest ? last : highest;
+        left -= n;
+    }
+    if (odd & (page - 1) || too_high(f, s, any))
         return -EINVAL;
-    return m->pages ? pages_check(vmm, s, m->pages + (at.offset >> 12), m->size >> 12)
-                    : pieces_check(vmm->format, s, at);
+    return s->tags ? source_word(f, s, highest + 1 - page, m->offset + m->size - page, &word) : 0;
+}
+
+static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s)
+{
+    const struct nvmmu_map *m = s->map;
+    const uint64_t *page = m->pages + (m->offset >> 12);
+    size_t n = m->size >> 12;
+    uint64_t any;
+
+    if (m->offset >> 12 > m->page_count || n > m->page_count - (m->offset >> 12))
+        return -EINVAL;
+    any = vmm->stores->any(page, n);
+    for (size_t i = 0; s->base && i < n; i++)
+        any |= page[i] + s->base;
+    return any & 0xfff || too_high(vmm->format, s, any) ? -EINVAL : 0;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------------------ */
@@ -225,47 +228,49 @@ static void write_each(struct nvmmu_vmm *vmm, const struct source *s, struct tab
     }
 }
 
-/* n entries in runs: as many as a power of two of them, aligned to that, say the same. `pte` is the first page. */
-static void write_blocks(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
-                         struct nvmmu_pte pte)
+/* n entries in runs: as many as a power of two of them, aligned to that, say the same. `word` is the first page's, on its
+ * own. */
+static void write_blocks(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n, uint64_t word,
+                         uint64_t step)
 {
     const struct shape *sh = shape_of(vmm, t);
     const unsigned largest = 7;
 
     while (n) {
         unsigned aligned = (unsigned)__builtin_ctz(i | 1u << largest), fits = 31 - (unsigned)__builtin_clz(n);
-        uint32_t run;
-        uint64_t word;
+        uint64_t block = fits < aligned ? fits : aligned;
+        uint32_t run = 1u << block;
 
-        pte.block = (uint8_t)(fits < aligned ? fits : aligned);
-        run = 1u << pte.block;
-        vmm->format->pte_encode(vmm->format, &pte, &word);
-        vmm->stores->fill(entry_at(sh, t, h, i), run, word);
+        vmm->stores->fill(entry_at(sh, t, h, i), run, word | block << vmm->format->block_low);
         i += run;
         n -= run;
-        pte.addr += (uint64_t)run << sh->level[h]->shift;
-        pte.comptag += run * pte.comp;
+        word += run * step;
     }
 }
 
 /* Entries up to i, or from i on, will change: a run that goes over i becomes two. */
 static void block_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i)
 {
+    const struct nvmmu_format *f = vmm->format;
     const struct shape *sh = shape_of(vmm, t);
     struct nvmmu_entry e;
+    uint64_t word, next;
     uint32_t first, n;
 
     if (i == sh->entries[h] || !entry_is_page(vmm, sh, t, h, i))
         return;
-    vmm->format->decode(vmm->format, sh->level[h]->level, (uint64_t[2]){*entry_at(sh, t, h, i), 0}, &e);
-    n = 1u << e.page.block;
+    n = 1u << nvmmu__block(f, *entry_at(sh, t, h, i));
     first = i & ~(n - 1);
     if (i == first)
         return;
-    write_blocks(vmm, t, h, first, i - first, e.page);
-    e.page.addr += (uint64_t)(i - first) << sh->level[h]->shift;
-    e.page.comptag += (i - first) * e.page.comp;
-    write_blocks(vmm, t, h, i, n - (i - first), e.page);
+    f->decode(f, sh->level[h]->level, (uint64_t[2]){*entry_at(sh, t, h, i), 0}, &e);
+    e.page.block = 0;
+    f->pte_encode(f, &e.page, &word);
+    e.page.addr += entry_bytes_of_va(sh, h);
+    e.page.comptag += e.page.comp;
+    f->pte_encode(f, &e.page, &next);
+    write_blocks(vmm, t, h, first, i - first, word, next - word);
+    write_blocks(vmm, t, h, i, n - (i - first), word + (i - first) * (next - word), next - word);
     wrote(vmm, t, h, first, n);
 }
 
@@ -277,28 +282,12 @@ static void blocks_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const
     block_cut(vmm, t, h, c->index + c->count);
 }
 
-/* n entries from `addr` on. Pieces of one page are common. */
-static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
-                      uint32_t n, uint64_t addr)
-{
-    const struct shape *sh = shape_of(vmm, t);
-    uint64_t *entry = entry_at(sh, t, h, i), word = s->word + (addr >> s->shift) * s->step;
-
-    if (sh->words == 2)
-        vmm->stores->ramp_pairs(entry, n, word, s->step);
-    else if (n == 1)
-        nvmmu__store(entry, word);
-    else
-        vmm->stores->ramp(entry, n, word, s->step);
-}
-
 static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
-                        const struct chunk *c, struct place *at)
+                        const struct chunk *c)
 {
-    const uint64_t *page = s->map->pages + (at->offset >> 12);
+    const uint64_t *page = s->map->pages + ((s->map->offset + (c->va - s->map->va)) >> 12);
 
-    at->offset += c->size;
-    if (s->uneven && (vmm->format->gart || s->base)) {
+    if (s->each || s->base) {
         for (uint32_t k = 0; k < c->count; k++)
             write_each(vmm, s, t, h, c->index + k, 1, page[k], 0);
         return;
@@ -306,38 +295,52 @@ static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct ta
     vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, s->word, page, vmm->format->address_shift);
 }
 
-/* n entries that are not a ramp of words, from memory that goes on for at least n pages. */
-static __attribute__((noinline)) void write_uneven(struct nvmmu_vmm *vmm, const struct source *s, struct table *t,
-                                                   unsigned h, const struct chunk *c, uint32_t i, uint32_t n,
-                                                   const struct place *at)
+/* n entries from memory in a row, which begins `offset` into the object. */
+static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
+                      uint32_t n, uint64_t addr, uint64_t offset)
 {
-    uint64_t addr = at->piece->addr + at->offset;
-    uint64_t offset = s->map->offset + (c->va - s->map->va) + ((uint64_t)(i - c->index) << s->shift);
+    const struct shape *sh = shape_of(vmm, t);
+    uint64_t word = s->word + (addr >> s->shift) * s->step;
 
-    if (vmm->format->block_low)
-        write_blocks(vmm, t, h, i, n, source_pte(vmm->format, s, addr, offset));
-    else
+    if (s->each) {
         write_each(vmm, s, t, h, i, n, addr, offset);
+        return;
+    }
+    if (!s->even)
+        source_word(vmm->format, s, addr, offset, &word);
+    if (vmm->format->block_low)
+        write_blocks(vmm, t, h, i, n, word, s->step);
+    else if (sh->words == 2)
+        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, s->step);
+    else
+        vmm->stores->ramp(entry_at(sh, t, h, i), n, word, s->step);
 }
 
+/* Pieces of one page are common. */
 static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
                          const struct chunk *c, struct place *at)
 {
-    uint32_t i = c->index, end = c->index + c->count;
+    const uint64_t word = s->word, step = s->step, offset = s->map->offset + (c->va - s->map->va);
+    const unsigned shift = s->shift, words = s->even ? shape_of(vmm, t)->words : 0;
+    uint64_t *entry = entry_at(shape_of(vmm, t), t, h, c->index);
+    struct place p = *at;
 
-    while (i < end) {
-        uint64_t pages = (at->piece->size - at->offset) >> s->shift;
-        uint32_t n = pages < end - i ? (uint32_t)pages : end - i;
+    for (uint32_t i = 0, n; i < c->count; i += n) {
+        uint64_t addr = p.piece->addr + p.offset, pages = (p.piece->size - p.offset) >> shift;
 
-        if (__builtin_expect(s->uneven, 0))
-            write_uneven(vmm, s, t, h, c, i, n, at);
-        else
-            write_run(vmm, s, t, h, i, n, at->piece->addr + at->offset);
-        i += n;
-        at->offset += (uint64_t)n << s->shift;
-        if (at->offset == at->piece->size)
-            *at = (struct place){.piece = at->piece + 1};
+        n = pages < c->count - i ? (uint32_t)pages : c->count - i;
+        if (n == 1 && words) {
+            nvmmu__store(&entry[i * words], word + (addr >> shift) * step);
+            if (words == 2)
+                nvmmu__store(&entry[i * words + 1], 0);
+        } else {
+            write_run(vmm, s, t, h, c->index + i, n, addr, offset + ((uint64_t)i << shift));
+        }
+        p.offset += (uint64_t)n << shift;
+        if (p.offset == p.piece->size)
+            p = (struct place){p.piece + 1, 0};
     }
+    *at = p;
 }
 
 /* Everything but the references. */
@@ -348,12 +351,12 @@ static int map_prepare(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
 
     if (!ret)
         ret = source_init(vmm, m, s);
+    if (!ret)
+        ret = words_init(vmm->format, s);
     if (ret)
         return ret;
-    s->uneven = vmm->format->block_low || vmm->format->gart || s->tags == TAGS_BY_OFFSET;
-    if (!source_word(vmm->format, s, 0, 0, &s->word) && !source_word(vmm->format, s, 1ull << m->shift, 0, &s->step))
-        s->step -= s->word;
-    return memory_check(vmm, s);
+    s->first = place_first(m);
+    return m->pages ? pages_check(vmm, s) : pieces_check(vmm->format, s);
 }
 
 int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
@@ -378,12 +381,12 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
         return ret;
 
     nvmmu_vmm_begin(vmm);
-    place_first(m, &at);
+    at = s.first;
     span = span_of(vmm, m->va, m->va + m->size, depth, h);
     while (span_next(vmm, &span)) {
         blocks_cut(vmm, span.t, h, &span.c);
         if (m->pages)
-            write_pages(vmm, &s, span.t, h, &span.c, &at);
+            write_pages(vmm, &s, span.t, h, &span.c);
         else
             write_pieces(vmm, &s, span.t, h, &span.c, &at);
         wrote(vmm, span.t, h, span.c.index, span.c.count);

@@ -26,7 +26,7 @@ struct run {
     bool valid; /* what their words ask for */
 };
 
-static struct spot spot_at(const struct nvmmu_vmm *vmm, const struct run *r, uint64_t va)
+static struct spot spot_at(struct nvmmu_vmm *vmm, const struct run *r, uint64_t va)
 {
     return (struct spot){nvmmu__table_at(vmm, va, r->depth),
                          (uint32_t)nvmmu__index(vmm->shape[r->depth].level[r->h], va)};
@@ -91,7 +91,7 @@ static void run_unmap(struct nvmmu_vmm *vmm, const struct run *r)
 /* ---- map ---------------------------------------------------------------------------------------------------- */
 
 /* The run of one page. */
-static void page_ask(const struct nvmmu_vmm *vmm, struct run *r, uint64_t pfn)
+static void page_ask(struct nvmmu_vmm *vmm, struct run *r, uint64_t pfn)
 {
     const struct shape *sh = &vmm->shape[r->depth];
     struct spot s = spot_at(vmm, r, r->va);
@@ -109,7 +109,7 @@ static void page_ask(const struct nvmmu_vmm *vmm, struct run *r, uint64_t pfn)
 }
 
 /* The run that begins at r->va, with pfn[0], of at most `count` pages. Returns their number. */
-static size_t run_find(const struct nvmmu_vmm *vmm, struct run *r, const uint64_t *pfn, size_t count)
+static size_t run_find(struct nvmmu_vmm *vmm, struct run *r, const uint64_t *pfn, size_t count)
 {
     struct run next = *r;
     size_t n;

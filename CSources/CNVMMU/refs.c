@@ -154,7 +154,7 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
         nvmmu__table_drop(vmm, t, h);
 }
 
-bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h)
+bool nvmmu__referenced(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h)
 {
     struct span s = span_of(vmm, va, va + size, depth, h);
 
@@ -197,7 +197,7 @@ static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsign
         bool made = !s.t;
 
         if (!s.t || !s.t->hw[h].cpu)
-            ret = nvmmu__table_make(vmm, &s);
+            ret = nvmmu__table_make(vmm, s.parent ? s.parent : vmm->root, s.c.va, depth, h, &s.t);
         if (!ret)
             ret = entries_ref(vmm, s.t, h, s.c.index, s.c.count);
         if (!ret)

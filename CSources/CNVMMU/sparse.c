@@ -131,7 +131,7 @@ static int block_take(struct nvmmu_vmm *vmm, const struct block *b)
     struct span s = span_of(vmm, b->va, b->va + b->size, b->depth, b->h);
 
     while (span_next(vmm, &s)) {
-        int ret = nvmmu__table_make(vmm, &s);
+        int ret = nvmmu__table_make(vmm, s.parent ? s.parent : vmm->root, s.c.va, s.depth, s.h, &s.t);
 
         if (ret) {
             block_drop(vmm, b, s.c.va, false);

@@ -72,6 +72,8 @@ static void table_free(struct nvmmu_vmm *vmm, struct table *t)
         extra_free(vmm, t);
     if (t->parent)
         t->parent->child[t->index] = NULL;
+    if (vmm->recent[t->depth] == t)
+        vmm->recent[t->depth] = NULL;
     t->parent = vmm->unused[t->depth];
     vmm->unused[t->depth] = t;
 }
@@ -378,30 +380,15 @@ void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 
 /* ---- finding and making ----------------------------------------------------------------------------------- */
 
-struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, uint64_t va, unsigned depth)
+struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth)
 {
     struct table *t = vmm->root;
 
     while (t && t->depth < depth)
         t = t->child[nvmmu__index(shape_of(vmm, t)->level[0], va)];
+    if (t)
+        vmm->recent[depth] = t;
     return t;
-}
-
-void nvmmu__span_seek(const struct nvmmu_vmm *vmm, struct span *s, uint64_t va)
-{
-    struct table *parent = s->depth ? nvmmu__table_at(vmm, va, s->depth - 1) : NULL;
-
-    s->c = chunk_of(s->sh, s->h, va, s->end);
-    s->t = s->depth ? NULL : vmm->root;
-    s->parent = parent;
-    if (parent) {
-        const struct shape *sh = shape_of(vmm, parent);
-        uint32_t index = (uint32_t)nvmmu__index(sh->level[0], va);
-
-        s->slot = &parent->child[index];
-        s->slots = sh->entries[0] - 1 - index;
-        s->t = *s->slot;
-    }
 }
 
 /* Takes back tables that were made and got no reference, from `t` upward. */
@@ -439,14 +426,14 @@ static int child_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsig
     return ret;
 }
 
-int nvmmu__table_make(struct nvmmu_vmm *vmm, struct span *s)
+int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsigned depth, unsigned h,
+                      struct table **out)
 {
-    struct table *t = s->parent ? s->parent : vmm->root;
     int ret = 0;
 
-    while (!ret && t->depth < s->depth)
-        ret = child_make(vmm, t, s->c.va, t->depth + 1u == s->depth ? s->h : 0, &t);
-    s->t = t;
+    while (!ret && t->depth < depth)
+        ret = child_make(vmm, t, va, t->depth + 1u == depth ? h : 0, &t);
+    *out = t;
     return ret;
 }
 

@@ -59,6 +59,17 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
                            (leaf ? 0 : sh->entries[0] * sizeof(struct table *)));
 }
 
+static void pages_init(struct nvmmu_vmm *vmm)
+{
+    for (unsigned i = 0; i < vmm->format->page_count; i++) {
+        const struct nvmmu_page_size *page = &vmm->format->page[i];
+        unsigned depth, h;
+
+        if (nvmmu__place(vmm, page->shift, &depth, &h))
+            vmm->pages_of[page->shift] = (struct pages_of){(uint8_t)depth, (uint8_t)h, page->flags};
+    }
+}
+
 static int windows_copy(struct nvmmu_vmm *vmm, const struct nvmmu_vmm_config *config)
 {
     size_t bytes = config->window_count * sizeof(*config->windows);
@@ -112,6 +123,7 @@ int nvmmu_vmm_create(const struct nvmmu_vmm_config *config, struct nvmmu_vmm **o
     };
     for (unsigned depth = 0; depth < vmm->depths; depth++)
         shape_init(vmm, depth);
+    pages_init(vmm);
 
     ret = windows_copy(vmm, config);
     if (!ret)
@@ -164,12 +176,12 @@ int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size)
 int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
                       unsigned *h)
 {
-    bool known = false;
+    const struct pages_of *pages = &vmm->pages_of[shift & 63];
 
-    for (unsigned i = 0; i < vmm->format->page_count; i++)
-        known |= vmm->format->page[i].shift == shift;
-    if (!known || (va | size) & ((1ull << shift) - 1) || !nvmmu__place(vmm, shift, depth, h))
+    if (shift > 63 || !pages->flags || (va | size) & ((1ull << shift) - 1))
         return -EINVAL;
+    *depth = pages->depth;
+    *h = pages->h;
     return nvmmu__range_check(vmm, va, size);
 }
 

@@ -79,6 +79,12 @@ struct range {
     uint64_t va, end;
 };
 
+/* Where pages of one size live, and what they are good for. */
+struct pages_of {
+    uint8_t depth, h;
+    uint8_t flags; /* NVMMU_PAGE_*; 0: the format has no such pages */
+};
+
 struct nvmmu_vmm {
     const struct nvmmu_format *format;
     const struct nvmmu_stores *stores;
@@ -96,7 +102,9 @@ struct nvmmu_vmm {
 
     unsigned depths; /* of software tables: level_count - 1 */
     struct shape shape[NVMMU_STEPS_MAX - 1];
+    struct pages_of pages_of[64]; /* by shift */
     struct table *root;
+    struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table that is likely to be asked for next, or NULL */
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
     struct page *pages;                        /* with room for small tables */
 
@@ -121,13 +129,12 @@ int nvmmu__root_create(struct nvmmu_vmm *vmm);
 /* Frees every table; retired ones too. */
 void nvmmu__tables_destroy(struct nvmmu_vmm *vmm);
 /* The software table of `depth` that covers va, or NULL. */
-struct table *nvmmu__table_at(const struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
-/* The chunk of a span at va, where its parent changes or is not known yet. */
-struct span;
-void nvmmu__span_seek(const struct nvmmu_vmm *vmm, struct span *s, uint64_t va);
-/* Makes the table of the span's chunk, and its hw[h], where missing. -ENOMEM, or -EINVAL for table memory no entry can
- * point at. */
-int nvmmu__table_make(struct nvmmu_vmm *vmm, struct span *s);
+static inline struct table *nvmmu__table_at(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
+struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
+/* Makes the table of `depth` for va, and its hw[h], where missing; `t` is above it, the nearer the better. -ENOMEM, or
+ * -EINVAL for table memory no entry can point at. */
+int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsigned depth, unsigned h,
+                      struct table **out);
 /* hw[h] has lost its last reference: unlinks it and what becomes empty above. `t` may be gone afterwards. */
 void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h);
 /* Points the parent's entry at what `t` has. */
@@ -153,7 +160,7 @@ int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, 
 /* ---- refs.c --------------------------------------------------------------------------------------------- */
 
 /* Every entry of [va, va + size) is referenced for a page, and none is a pfn map's. */
-bool nvmmu__referenced(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h);
+bool nvmmu__referenced(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h);
 /* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
 void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
@@ -191,6 +198,13 @@ static inline uint64_t *sparse_of(const struct shape *sh, const struct table *t,
 static inline uint64_t *pfn_of(const struct shape *sh, const struct table *t, unsigned h)
 {
     return (uint64_t *)t->bits + sh->pfn[h];
+}
+
+static inline struct table *nvmmu__table_at(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth)
+{
+    struct table *t = vmm->recent[depth];
+
+    return t && va - t->va < vmm->shape[depth].covers ? t : nvmmu__table_find(vmm, va, depth);
 }
 
 /* SPT entries under LPT entry `big` that something references. */
@@ -353,20 +367,30 @@ static inline struct span span_of(const struct nvmmu_vmm *vmm, uint64_t va, uint
     return (struct span){.sh = &vmm->shape[depth], .depth = depth, .h = h, .end = end, .c = {.va = va}};
 }
 
-static inline bool span_next(const struct nvmmu_vmm *vmm, struct span *s)
+static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
 {
     uint64_t va = s->c.va + s->c.size, left = s->end - va, all = s->sh->covers;
 
     if (!left)
         return false;
-    if (!s->slots) {
-        nvmmu__span_seek(vmm, s, va);
+    if (s->slots) {
+        s->slots--;
+        s->t = *++s->slot;
+        s->c = left < all ? (struct chunk){0, (uint32_t)(left >> s->sh->level[s->h]->shift), va, left}
+                          : (struct chunk){0, s->sh->entries[s->h], va, all};
         return true;
     }
-    s->slots--;
-    s->t = *++s->slot;
-    s->c = left < all ? (struct chunk){0, (uint32_t)(left >> s->sh->level[s->h]->shift), va, left}
-                      : (struct chunk){0, s->sh->entries[s->h], va, all};
+    s->c = chunk_of(s->sh, s->h, va, s->end);
+    s->parent = s->depth ? nvmmu__table_at(vmm, va, s->depth - 1) : NULL;
+    s->t = s->depth ? NULL : vmm->root;
+    if (s->parent) {
+        const struct shape *sh = shape_of(vmm, s->parent);
+        uint32_t index = (uint32_t)nvmmu__index(sh->level[0], va);
+
+        s->slot = &s->parent->child[index];
+        s->slots = sh->entries[0] - 1 - index;
+        s->t = *s->slot;
+    }
     return true;
 }
 
