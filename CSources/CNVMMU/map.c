@@ -14,20 +14,6 @@ struct place {
     uint64_t offset; /* into *piece, or into the list of pages */
 };
 
-/* Attributes as they go into every entry; addr, aperture and comptag of one page still missing. */
-struct source {
-    const struct nvmmu_map *map;
-    struct nvmmu_pte pte;
-    uint64_t base; /* added to every address of the object */
-    unsigned shift;
-    enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
-    uint64_t word; /* of the page at address 0, which is the object's first */
-    uint64_t step; /* what each further page adds to a word */
-    bool even;     /* words are word + page number * step wherever in the object the page is */
-    bool each;     /* they do not rise by steps, or are not 64-bit words */
-    struct place first;
-};
-
 /* The kind as it is written, and its tags. `plain` is the uncompressed kind. */
 static int kind_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, unsigned kind, unsigned plain,
                      struct source *s)
@@ -66,7 +52,7 @@ static int storage_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, 
     return s->pte.aperture == NVMMU_VRAM && vmm->pages_of[m->shift].flags & NVMMU_PAGE_COMP ? 0 : -EINVAL;
 }
 
-static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *out)
+static int attributes_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *out)
 {
     const struct nvmmu_format *f = vmm->format;
     unsigned kind = m->defaults ? 0 : m->kind;
@@ -74,16 +60,12 @@ static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
     uint8_t need = m->target == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST;
     int plain = nvmmu_kind_uncompressed(f, kind);
 
-    if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED || !(vmm->pages_of[m->shift].flags & need) ||
-        plain < 0)
-        return -EINVAL;
-    if (m->object_shift < m->shift || m->offset & ((1ull << m->shift) - 1))
-        return -EINVAL;
-    if (!m->pieces == !m->pages || (m->pages && m->shift != 12))
+    if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED ||
+        !(vmm->pages_of[m->shift].flags & need) || plain < 0)
         return -EINVAL;
     *out = (struct source){
-        .map = m,
         .shift = m->shift,
+        .comptag = m->comptag,
         .pte = {
             .aperture = f->aperture[m->target],
             .vol = by_target ? m->target == NVMMU_HOST : !m->defaults && m->vol,
@@ -106,10 +88,10 @@ static int source_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, s
 static uint32_t object_tag(const struct nvmmu_format *f, const struct source *s, uint64_t offset)
 {
     const uint32_t too_wide = UINT32_MAX, upper_half = 1u << 16;
-    uint64_t n = offset >> s->shift, line = s->map->comptag + n * (s->pte.comp ? s->pte.comp : 1);
+    uint64_t n = offset >> s->shift, line = s->comptag + n * (s->pte.comp ? s->pte.comp : 1);
 
     if (s->shift == 16 && f->traits & NVMMU_TRAIT_TAG_HALVES) {
-        line = s->map->comptag + (n + 1) / 2;
+        line = s->comptag + (n + 1) / 2;
         return line >> 16 ? too_wide : (uint32_t)line | (n & 1 ? upper_half : 0);
     }
     return line > too_wide ? too_wide : (uint32_t)line;
@@ -151,6 +133,25 @@ static int words_init(const struct nvmmu_format *f, struct source *s)
     return 0;
 }
 
+/* NULL: what is asked for is refused. */
+static const struct source *source_of(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
+{
+    struct source *s = &vmm->source;
+    uint64_t asked = 1 | (uint64_t)m->vol << 1 | (uint64_t)m->ro << 2 | (uint64_t)m->priv << 3 |
+                     (uint64_t)m->defaults << 4 | (uint64_t)m->comptags << 5 | (uint64_t)m->shift << 8 |
+                     (uint64_t)m->kind << 16 | (uint64_t)m->target << 24 | (uint64_t)m->storage << 32 |
+                     (uint64_t)m->comp << 40;
+
+    if (s->asked == asked && s->comptag == m->comptag)
+        return s;
+    if (attributes_init(vmm, m, s) || words_init(vmm->format, s)) {
+        s->asked = 0;
+        return NULL;
+    }
+    s->asked = asked;
+    return s;
+}
+
 /* ---- the object's memory ------------------------------------------------------------------------------------ */
 
 static struct place place_first(const struct nvmmu_map *m)
@@ -169,36 +170,30 @@ static bool too_high(const struct nvmmu_format *f, const struct source *s, uint6
 }
 
 /* Tags rise with the address or the offset: the last speak for all. */
-static int pieces_check(const struct nvmmu_format *f, const struct source *s)
+static int pieces_check(const struct nvmmu_format *f, const struct source *s, const struct nvmmu_map *m,
+                        const struct place *first)
 {
-    const struct nvmmu_map *m = s->map;
-    const struct nvmmu_piece *end = m->pieces + m->piece_count;
-    const uint64_t base = s->base, page = 1ull << s->shift;
-    uint64_t left = m->size, any = 0, odd = 0, highest = 0, word;
+    const struct nvmmu_piece *piece = first->piece, *end = m->pieces + m->piece_count;
+    const uint64_t page = 1ull << s->shift;
+    uint64_t left = m->size, begin = first->offset, any = 0, odd = 0, highest = 0, word;
 
-    for (struct place at = s->first; left; at = (struct place){at.piece + 1, 0}) {
-        uint64_t addr, n, last;
+    for (; left && piece < end; piece++, begin = 0) {
+        uint64_t addr = piece->addr + begin, n = piece->size - begin < left ? piece->size - begin : left;
 
-        if (at.piece == end)
-            return -EINVAL;
-        addr = at.piece->addr + at.offset;
-        n = at.piece->size - at.offset < left ? at.piece->size - at.offset : left;
         if (!n)
             continue;
-        last = addr + n - 1;
-        any |= at.piece->addr | (addr + base) | (last + base);
+        any |= piece->addr | addr; /* the last byte is highest, or further than it fits */
         odd |= addr | n;
-        highest = last > highest ? last : highest;
+        highest = addr + (n - 1) > highest ? addr + (n - 1) : highest;
         left -= n;
     }
-    if (odd & (page - 1) || too_high(f, s, any))
+    if (left || odd & (page - 1) || too_high(f, s, any | highest | (highest + s->base)))
         return -EINVAL;
     return s->tags ? source_word(f, s, highest + 1 - page, m->offset + m->size - page, &word) : 0;
 }
 
-static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s)
+static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s, const struct nvmmu_map *m)
 {
-    const struct nvmmu_map *m = s->map;
     const uint64_t *page = m->pages + (m->offset >> 12);
     size_t n = m->size >> 12;
     uint64_t any;
@@ -282,10 +277,10 @@ static void blocks_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const
     block_cut(vmm, t, h, c->index + c->count);
 }
 
+/* The list goes on with the table's first page. */
 static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
-                        const struct chunk *c)
+                        const struct chunk *c, const uint64_t *page)
 {
-    const uint64_t *page = s->map->pages + ((s->map->offset + (c->va - s->map->va)) >> 12);
 
     if (s->each || s->base) {
         for (uint32_t k = 0; k < c->count; k++)
@@ -308,7 +303,9 @@ static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct tabl
     }
     if (!s->even)
         source_word(vmm->format, s, addr, offset, &word);
-    if (vmm->format->block_low)
+    if (n == 1)
+        entry_write(entry_at(sh, t, h, i), sh->words, word);
+    else if (vmm->format->block_low)
         write_blocks(vmm, t, h, i, n, word, s->step);
     else if (sh->words == 2)
         vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, s->step);
@@ -316,81 +313,85 @@ static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct tabl
         vmm->stores->ramp(entry_at(sh, t, h, i), n, word, s->step);
 }
 
-/* Pieces of one page are common. */
 static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
-                         const struct chunk *c, struct place *at)
+                         const struct chunk *c, struct place *at, uint64_t offset)
 {
-    const uint64_t word = s->word, step = s->step, offset = s->map->offset + (c->va - s->map->va);
-    const unsigned shift = s->shift, words = s->even ? shape_of(vmm, t)->words : 0;
+    const uint64_t word = s->word, step = s->step, page = 1ull << s->shift;
+    const unsigned shift = s->shift, words = shape_of(vmm, t)->words;
+    const bool even = s->even;
     uint64_t *entry = entry_at(shape_of(vmm, t), t, h, c->index);
-    struct place p = *at;
+    const struct nvmmu_piece *piece = at->piece;
+    uint64_t begin = at->offset; /* in the piece */
 
-    for (uint32_t i = 0, n; i < c->count; i += n) {
-        uint64_t addr = p.piece->addr + p.offset, pages = (p.piece->size - p.offset) >> shift;
+    for (uint32_t i = 0; i < c->count;) {
+        uint64_t pages;
+        uint32_t n;
 
+        /* Pieces of one page are common. */
+        for (; even && piece->size == page && i < c->count; piece++, i++)
+            entry_write(&entry[i * words], words, word + (piece->addr >> shift) * step);
+        if (i == c->count)
+            break;
+        pages = (piece->size - begin) >> shift;
         n = pages < c->count - i ? (uint32_t)pages : c->count - i;
-        if (n == 1 && words) {
-            nvmmu__store(&entry[i * words], word + (addr >> shift) * step);
-            if (words == 2)
-                nvmmu__store(&entry[i * words + 1], 0);
-        } else {
-            write_run(vmm, s, t, h, c->index + i, n, addr, offset + ((uint64_t)i << shift));
-        }
-        p.offset += (uint64_t)n << shift;
-        if (p.offset == p.piece->size)
-            p = (struct place){p.piece + 1, 0};
+        write_run(vmm, s, t, h, c->index + i, n, piece->addr + begin, offset + ((uint64_t)i << shift));
+        i += n;
+        begin += (uint64_t)n << shift;
+        if (begin == piece->size)
+            piece++, begin = 0;
     }
-    *at = p;
+    *at = (struct place){piece, begin};
 }
 
 /* Everything but the references. */
-static int map_prepare(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *s, unsigned *depth,
-                       unsigned *h)
+static int map_prepare(struct nvmmu_vmm *vmm, const struct nvmmu_map *m, const struct source **s, struct place *first,
+                       unsigned *depth, unsigned *h)
 {
     int ret = nvmmu__pages_check(vmm, m->va, m->size, m->shift, depth, h);
 
-    if (!ret)
-        ret = source_init(vmm, m, s);
-    if (!ret)
-        ret = words_init(vmm->format, s);
-    if (ret)
-        return ret;
-    s->first = place_first(m);
-    return m->pages ? pages_check(vmm, s) : pieces_check(vmm->format, s);
+    if (ret || m->object_shift < m->shift || m->offset & ((1ull << m->shift) - 1) || !m->pieces == !m->pages ||
+        (m->pages && m->shift != 12))
+        return -EINVAL;
+    *s = source_of(vmm, m);
+    if (!*s)
+        return -EINVAL;
+    *first = place_first(m);
+    return m->pages ? pages_check(vmm, *s, m) : pieces_check(vmm->format, *s, m, first);
 }
 
-int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
+int nvmmu__map_check(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 {
-    struct source s;
+    const struct source *s;
+    struct place first;
     unsigned depth, h;
 
-    return map_prepare(vmm, m, &s, &depth, &h);
+    return map_prepare(vmm, m, &s, &first, &depth, &h);
 }
 
 int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 {
-    struct source s;
+    const struct source *s;
     struct place at;
     struct span span;
     unsigned depth, h;
-    int ret = map_prepare(vmm, m, &s, &depth, &h);
 
-    if (!ret && !nvmmu__referenced(vmm, m->va, m->size, depth, h))
-        ret = -EINVAL;
-    if (ret)
-        return ret;
+    if (map_prepare(vmm, m, &s, &at, &depth, &h))
+        return -EINVAL;
+    span = span_of(vmm, m->va, m->va + m->size, depth, h);
+    if (!nvmmu__referenced(vmm, &span))
+        return -EINVAL;
 
     nvmmu_vmm_begin(vmm);
-    at = s.first;
-    span = span_of(vmm, m->va, m->va + m->size, depth, h);
-    while (span_next(vmm, &span)) {
+    do {
+        uint64_t offset = m->offset + (span.c.va - m->va);
+
         blocks_cut(vmm, span.t, h, &span.c);
         if (m->pages)
-            write_pages(vmm, &s, span.t, h, &span.c);
+            write_pages(vmm, s, span.t, h, &span.c, m->pages + (offset >> 12));
         else
-            write_pieces(vmm, &s, span.t, h, &span.c, &at);
+            write_pieces(vmm, s, span.t, h, &span.c, &at, offset);
         wrote(vmm, span.t, h, span.c.index, span.c.count);
-    }
+    } while (span_next(vmm, &span));
     nvmmu__changed(vmm, depth, m->va, m->size);
     nvmmu_vmm_end(vmm);
     return 0;
@@ -402,7 +403,7 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 static bool plain_when_empty(const struct shape *sh, const struct table *t, unsigned h, const struct chunk *c)
 {
     if (t->child) {
-        for (uint32_t k = c->index; k < c->index + c->count; k++)
+        for (uint32_t k = c->index; t->children && k < c->index + c->count; k++)
             if (t->child[k])
                 return false;
         return !bits_any(sparse_of(sh, t, 0), c->index, c->count);
@@ -442,16 +443,16 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
     unsigned depth, h;
     int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
-    if (!ret && !nvmmu__referenced(vmm, va, size, depth, h))
-        ret = -EINVAL;
     if (ret)
         return ret;
-    nvmmu_vmm_begin(vmm);
     s = span_of(vmm, va, va + size, depth, h);
-    while (span_next(vmm, &s)) {
+    if (!nvmmu__referenced(vmm, &s))
+        return -EINVAL;
+    nvmmu_vmm_begin(vmm);
+    do {
         blocks_cut(vmm, s.t, h, &s.c);
         chunk_clear(vmm, s.t, h, &s.c, sparse);
-    }
+    } while (span_next(vmm, &s));
     nvmmu__changed(vmm, depth, va, size);
     nvmmu_vmm_end(vmm);
     return 0;

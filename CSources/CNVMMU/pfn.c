@@ -48,21 +48,10 @@ static int word_of(const struct nvmmu_format *f, uint64_t pfn, uint64_t *word)
 
 /* ---- runs --------------------------------------------------------------------------------------------------- */
 
-static void entry_write(struct nvmmu_vmm *vmm, const struct run *r, const struct spot *s, uint64_t word)
-{
-    const struct shape *sh = &vmm->shape[r->depth];
-
-    if (sh->words == 2)
-        vmm->stores->ramp_pairs(entry_at(sh, s->t, r->h, s->index), 1, word, 0);
-    else
-        nvmmu__store(entry_at(sh, s->t, r->h, s->index), word);
-    bits_set(pfn_of(sh, s->t, r->h), s->index, 1);
-    wrote(vmm, s->t, r->h, s->index, 1);
-}
-
 static int run_map(struct nvmmu_vmm *vmm, const struct run *r, const uint64_t *pfn)
 {
     int ret = r->state == PAGES_FREE ? nvmmu_vmm_get(vmm, r->va, r->size, r->shift) : 0;
+    const struct shape *sh = &vmm->shape[r->depth];
     uint64_t word = 0;
 
     if (ret)
@@ -71,7 +60,9 @@ static int run_map(struct nvmmu_vmm *vmm, const struct run *r, const uint64_t *p
         struct spot s = spot_at(vmm, r, va);
 
         word_of(vmm->format, *pfn++, &word);
-        entry_write(vmm, r, &s, word);
+        entry_write(entry_at(sh, s.t, r->h, s.index), sh->words, word);
+        bits_set(pfn_of(sh, s.t, r->h), s.index, 1);
+        wrote(vmm, s.t, r->h, s.index, 1);
         nvmmu__changed(vmm, s.t->depth, va, 1ull << r->shift);
     }
     return 0;

@@ -104,7 +104,7 @@ static int entries_ref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint3
     const struct shape *sh = shape_of(vmm, t);
     uint64_t *refs = refs_of(sh, t, h);
 
-    if (bits_any(refs, i, n)) {
+    if (t->refs[h] && bits_any(refs, i, n)) {
         if (extra_make(vmm, t))
             return -ENOMEM;
         for (uint32_t k = i; k < i + n; k++)
@@ -154,25 +154,34 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
         nvmmu__table_drop(vmm, t, h);
 }
 
-bool nvmmu__referenced(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h)
+static bool held(const struct span *s)
 {
-    struct span s = span_of(vmm, va, va + size, depth, h);
+    const struct table *t = s->t;
 
-    while (span_next(vmm, &s))
-        if (!s.t || !bits_all(refs_of(s.sh, s.t, h), s.c.index, s.c.count) ||
-            (s.sh->pfn[h] && bits_any(pfn_of(s.sh, s.t, h), s.c.index, s.c.count)))
-            return false;
-    return true;
+    return t && bits_all(refs_of(s->sh, t, s->h), s->c.index, s->c.count) &&
+           !(s->sh->pfn[s->h] && bits_any(pfn_of(s->sh, t, s->h), s->c.index, s->c.count));
+}
+
+bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
+{
+    struct span s;
+
+    span_next(vmm, first);
+    s = *first;
+    while (held(&s))
+        if (!span_next(vmm, &s))
+            return true;
+    return false;
 }
 
 /* ---- get and put ------------------------------------------------------------------------------------------ */
 
-static void range_unref(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
+/* From where the span is. */
+static void span_unref(struct nvmmu_vmm *vmm, struct span *s)
 {
-    struct span s = span_of(vmm, va, end, depth, h);
-
-    while (span_next(vmm, &s))
-        entries_unref(vmm, s.t, h, s.c.index, s.c.count);
+    do
+        entries_unref(vmm, s->t, s->h, s->c.index, s->c.count);
+    while (span_next(vmm, s));
 }
 
 /* For a table that was just made: nothing is beside it. false: a page stands over it. */
@@ -203,8 +212,11 @@ static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsign
         if (!ret)
             *settle |= !made || !settled(vmm, s.t, h, &s.c);
     }
-    if (ret)
-        range_unref(vmm, start, s.c.va, depth, h);
+    if (ret) {
+        s = span_of(vmm, start, s.c.va, depth, h);
+        if (span_next(vmm, &s))
+            span_unref(vmm, &s);
+    }
     return ret;
 }
 
@@ -234,15 +246,17 @@ int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned sh
 
 int nvmmu_vmm_put(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)
 {
+    struct span s;
     unsigned depth, h;
     int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
     if (ret)
         return ret;
-    if (!nvmmu__referenced(vmm, va, size, depth, h))
+    s = span_of(vmm, va, va + size, depth, h);
+    if (!nvmmu__referenced(vmm, &s))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);
-    range_unref(vmm, va, va + size, depth, h);
+    span_unref(vmm, &s);
     nvmmu_vmm_end(vmm);
     return 0;
 }

@@ -52,6 +52,7 @@ static struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, uint
         t->va = parent->va + ((uint64_t)index << shape_of(vmm, parent)->level[0]->shift);
         t->sparse = entry_sparse(shape_of(vmm, parent), parent, 0, index);
         parent->child[index] = t;
+        parent->children++;
     }
     return t;
 }
@@ -70,8 +71,10 @@ static void table_free(struct nvmmu_vmm *vmm, struct table *t)
 {
     if (t->extra)
         extra_free(vmm, t);
-    if (t->parent)
+    if (t->parent) {
         t->parent->child[t->index] = NULL;
+        t->parent->children--;
+    }
     if (vmm->recent[t->depth] == t)
         vmm->recent[t->depth] = NULL;
     t->parent = vmm->unused[t->depth];
@@ -389,6 +392,23 @@ struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned dep
     if (t)
         vmm->recent[depth] = t;
     return t;
+}
+
+void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s, uint64_t va)
+{
+    struct table *parent = s->depth ? nvmmu__table_at(vmm, va, s->depth - 1) : NULL;
+
+    s->c = chunk_of(s->sh, s->h, va, s->end);
+    s->t = s->depth ? NULL : vmm->root;
+    s->parent = parent;
+    if (parent) {
+        const struct shape *sh = shape_of(vmm, parent);
+        uint32_t index = (uint32_t)nvmmu__index(sh->level[0], va);
+
+        s->slot = &parent->child[index];
+        s->slots = sh->entries[0] - 1 - index;
+        s->t = *s->slot;
+    }
 }
 
 /* Takes back tables that were made and got no reference, from `t` upward. */

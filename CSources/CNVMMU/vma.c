@@ -282,7 +282,7 @@ static struct vma *find_start(const struct nvmmu_vmas *vmas, uint64_t va)
 }
 
 /* Sets map->shift to the page size to use. -EINVAL: none suits. */
-static int choose_shift(const struct nvmmu_vmm *vmm, const struct vma *v, struct nvmmu_map *map)
+static int choose_shift(struct nvmmu_vmm *vmm, const struct vma *v, struct nvmmu_map *map)
 {
     const struct nvmmu_format *f = vmm->format;
 
@@ -447,11 +447,21 @@ int nvmmu_vmas_visit(const struct nvmmu_vmas *vmas, int (*visit)(void *ctx, cons
     return ret;
 }
 
+static bool referenced(struct nvmmu_vmm *vmm, const struct vma *v)
+{
+    struct span s;
+    unsigned depth, h;
+
+    if (!nvmmu__place(vmm, v->is.refd, &depth, &h))
+        return false;
+    s = span_of(vmm, v->is.va, end_of(v), depth, h);
+    return nvmmu__referenced(vmm, &s);
+}
+
 /* What is wrong with `v` and the link to the one behind it, or NULL. */
 static const char *broken(const struct nvmmu_vmas *vmas, struct vma *v)
 {
     const struct vma *next = v->next;
-    unsigned depth, h;
 
     if (next && (next->prev != v || next->is.va != end_of(v)))
         return "does not end where the next one begins";
@@ -466,8 +476,7 @@ static const char *broken(const struct nvmmu_vmas *vmas, struct vma *v)
         return "was not merged with the piece before";
     if (v->is.mapped ? !v->is.refd : v->is.mapref && v->is.refd)
         return "holds references it should not, or none";
-    if (v->is.refd && (!nvmmu__place(vmas->vmm, v->is.refd, &depth, &h) ||
-                       !nvmmu__referenced(vmas->vmm, v->is.va, v->is.size, depth, h)))
+    if (v->is.refd && !referenced(vmas->vmm, v))
         return "has lost references";
     return NULL;
 }

@@ -166,13 +166,6 @@ struct nvmmu_space nvmmu_vmm_space(const struct nvmmu_vmm *vmm)
 
 /* ---- ranges ----------------------------------------------------------------------------------------------- */
 
-int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size)
-{
-    if (!size || va < vmm->start || va > vmm->limit || size > vmm->limit - va)
-        return -EINVAL;
-    return va + size <= vmm->kernel_addr || va >= vmm->kernel_end ? 0 : -EINVAL;
-}
-
 int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
                       unsigned *h)
 {

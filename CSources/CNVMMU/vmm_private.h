@@ -14,6 +14,8 @@
 #ifndef NVMMU_VMM_PRIVATE_H
 #define NVMMU_VMM_PRIVATE_H
 
+#include <errno.h>
+
 #include <nvmmu/vmm.h>
 
 #include "bits.h"
@@ -47,6 +49,7 @@ struct table {
     bool sparse;
     uint32_t refs[2];
     struct hw hw[2];
+    uint32_t children;
     struct table **child; /* directories */
     uint32_t *extra;      /* references beyond the first, by entry, hw[1] behind hw[0]; NULL: none yet */
     uint64_t bits[];      /* see struct shape */
@@ -85,6 +88,20 @@ struct pages_of {
     uint8_t flags; /* NVMMU_PAGE_*; 0: the format has no such pages */
 };
 
+/* What entries of an object's pages say, but for the addresses, as map was asked for it. */
+struct source {
+    uint64_t asked; /* the attributes; 0: none yet */
+    struct nvmmu_pte pte; /* addr and comptag are missing */
+    uint64_t base; /* added to every address */
+    unsigned shift;
+    uint32_t comptag; /* of the object's first page */
+    enum { UNTAGGED, TAGS_BY_ADDRESS, TAGS_BY_OFFSET } tags; /* what comptags follow */
+    uint64_t word; /* of the page at address 0, which is the object's first */
+    uint64_t step; /* what each further page adds to a word */
+    bool even; /* words are word + page number * step wherever in the object the page is */
+    bool each; /* they do not rise by steps, or are not 64-bit words */
+};
+
 struct nvmmu_vmm {
     const struct nvmmu_format *format;
     const struct nvmmu_stores *stores;
@@ -103,6 +120,7 @@ struct nvmmu_vmm {
     unsigned depths; /* of software tables: level_count - 1 */
     struct shape shape[NVMMU_STEPS_MAX - 1];
     struct pages_of pages_of[64]; /* by shift */
+    struct source source;         /* of the last map: the next one is often alike */
     struct table *root;
     struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table that is likely to be asked for next, or NULL */
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
@@ -131,6 +149,9 @@ void nvmmu__tables_destroy(struct nvmmu_vmm *vmm);
 /* The software table of `depth` that covers va, or NULL. */
 static inline struct table *nvmmu__table_at(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
 struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
+/* The chunk of a span at va, where its parent changes or is not known yet. */
+struct span;
+void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s, uint64_t va);
 /* Makes the table of `depth` for va, and its hw[h], where missing; `t` is above it, the nearer the better. -ENOMEM, or
  * -EINVAL for table memory no entry can point at. */
 int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsigned depth, unsigned h,
@@ -152,15 +173,16 @@ void nvmmu__directories_write(struct nvmmu_vmm *vmm, uint32_t index, uint64_t wo
 /* Entries of tables of `depth` in [va, va + size) were written: a flush is due. */
 static inline void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size);
 void nvmmu__changed_elsewhere(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size);
-/* -EINVAL unless the range lies in a client's area and is whole pages of a size that exists. */
-int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
+/* -EINVAL unless the range lies in a client's area, and is whole pages of a size that exists. */
+static inline int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
 int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
                       unsigned *h);
 
 /* ---- refs.c --------------------------------------------------------------------------------------------- */
 
-/* Every entry of [va, va + size) is referenced for a page, and none is a pfn map's. */
-bool nvmmu__referenced(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned depth, unsigned h);
+/* Every entry of a span, which was not stepped yet, is referenced for a page, and none is a pfn map's. If so, it has
+ * taken its first step. */
+bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *s);
 /* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
 void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
@@ -170,7 +192,7 @@ void nvmmu__table_show(struct nvmmu_vmm *vmm, const struct table *t);
 /* ---- map.c ---------------------------------------------------------------------------------------------- */
 
 /* What nvmmu_vmm_map() would answer if the entries were referenced. */
-int nvmmu__map_check(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m);
+int nvmmu__map_check(struct nvmmu_vmm *vmm, const struct nvmmu_map *m);
 
 /* ---- shared small things --------------------------------------------------------------------------------- */
 
@@ -205,6 +227,13 @@ static inline struct table *nvmmu__table_at(struct nvmmu_vmm *vmm, uint64_t va, 
     struct table *t = vmm->recent[depth];
 
     return t && va - t->va < vmm->shape[depth].covers ? t : nvmmu__table_find(vmm, va, depth);
+}
+
+static inline int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size)
+{
+    if (!size || va < vmm->start || va > vmm->limit || size > vmm->limit - va)
+        return -EINVAL;
+    return va + size <= vmm->kernel_addr || va >= vmm->kernel_end ? 0 : -EINVAL;
 }
 
 /* SPT entries under LPT entry `big` that something references. */
@@ -297,6 +326,14 @@ static inline void wrote_zero(const struct nvmmu_vmm *vmm, struct table *t, unsi
     wrote_directory(vmm, t, h, i, n);
 }
 
+/* An entry becomes `word`, and 0 behind it where entries have two. */
+static inline void entry_write(uint64_t *entry, unsigned words, uint64_t word)
+{
+    nvmmu__store(entry, word);
+    if (words == 2)
+        nvmmu__store(entry + 1, 0);
+}
+
 /* n entries become `word` (and 0 where entries have two words). */
 static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
                                 uint64_t word)
@@ -305,6 +342,8 @@ static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, un
 
     if (vmm->format->gart)
         vmm->format->gart->clear(t->hw[h].cpu, i, n, vmm->dummy); /* no other word than 0 fills its entries */
+    else if (n == 1)
+        entry_write(entry_at(sh, t, h, i), sh->words, word);
     else if (sh->words == 2)
         vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, 0);
     else
@@ -380,17 +419,7 @@ static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
                           : (struct chunk){0, s->sh->entries[s->h], va, all};
         return true;
     }
-    s->c = chunk_of(s->sh, s->h, va, s->end);
-    s->parent = s->depth ? nvmmu__table_at(vmm, va, s->depth - 1) : NULL;
-    s->t = s->depth ? NULL : vmm->root;
-    if (s->parent) {
-        const struct shape *sh = shape_of(vmm, s->parent);
-        uint32_t index = (uint32_t)nvmmu__index(sh->level[0], va);
-
-        s->slot = &s->parent->child[index];
-        s->slots = sh->entries[0] - 1 - index;
-        s->t = *s->slot;
-    }
+    nvmmu__span_seek(vmm, s, va);
     return true;
 }
 
