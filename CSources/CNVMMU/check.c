@@ -45,6 +45,12 @@ static int check_counters(const struct nvmmu_vmm *vmm, const struct table *t, co
     const struct shape *sh = shape_of(vmm, t);
 
     for (unsigned h = 0; h < sh->tables; h++) {
+        uint32_t held = 0;
+
+        for (uint32_t i = 0; i < sh->entries[h]; i++)
+            held += bits_get(refs_of(sh, t, h), i);
+        if (held != t->held[h])
+            return broken(r, t, "number of referenced entries", held);
         if (references(sh, t, h) != t->refs[h])
             return broken(r, t, "reference counter is not the sum of its references", h);
         if (!t->refs[h] != !t->hw[h].cpu)
@@ -145,20 +151,20 @@ static bool in_window(const struct nvmmu_vmm *vmm, const struct hw *hw, uint64_t
     return (const void *)nvmmu__window_at(&s, hw->aperture, hw->addr, size) == hw->cpu;
 }
 
-/* Entries outside [first, end) are 0. */
-static int check_zeros(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, const struct report *r)
+/* Entries outside [first, end) are blank. */
+static int check_blanks(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, const struct report *r)
 {
     const struct shape *sh = shape_of(vmm, t);
 
     if (t->hw[h].end > sh->entries[h])
-        return broken(r, t, "entries that may not be 0 end behind the table", t->hw[h].end);
+        return broken(r, t, "entries that may not be blank end behind the table", t->hw[h].end);
     for (uint32_t i = 0; i < sh->entries[h]; i++) {
         const uint64_t *entry = entry_at(sh, t, h, i);
 
         if (i >= t->hw[h].first && i < t->hw[h].end)
             continue;
-        if (entry[0] || (sh->words == 2 && entry[1]))
-            return broken(r, t, "entry is not 0 although it is said to be", i);
+        if (entry[0] != sh->blank[h] || (sh->words == 2 && entry[1]))
+            return broken(r, t, "entry is not blank although it is said to be", i);
     }
     return 0;
 }
@@ -176,7 +182,7 @@ static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_
             return broken(r, t, "hardware table outside the windows", h);
         ret = check_entries(vmm, t, h, r);
         if (!ret && !vmm->format->gart)
-            ret = check_zeros(vmm, t, h, r);
+            ret = check_blanks(vmm, t, h, r);
     }
     for (uint32_t i = 0; t->child && i < sh->entries[0] && !ret; i++)
         if (t->child[i])

@@ -113,7 +113,7 @@ static void pte_decode(const struct nvmmu_format *f, uint64_t word, struct nvmmu
 /* ---- directory entries -------------------------------------------------------------------------------- */
 
 /* One table pointer; `align` is that of the table. Not present with vol: sparse. */
-static int half_encode(const struct nvmmu_format *f, const struct nvmmu_pde *pde, uint64_t align, uint64_t *word)
+static inline int half_encode(const struct nvmmu_format *f, const struct nvmmu_pde *pde, uint64_t align, uint64_t *word)
 {
     *word = 0;
     if (!pde)

@@ -61,6 +61,7 @@ static int run_map(struct nvmmu_vmm *vmm, const struct run *r, const uint64_t *p
 
         word_of(vmm->format, *pfn++, &word);
         entry_write(entry_at(sh, s.t, r->h, s.index), sh->words, word);
+        vmm->pfn_count += !bits_get(pfn_of(sh, s.t, r->h), s.index);
         bits_set(pfn_of(sh, s.t, r->h), s.index, 1);
         wrote(vmm, s.t, r->h, s.index, 1);
         nvmmu__changed(vmm, s.t->depth, va, 1ull << r->shift);
@@ -74,6 +75,7 @@ static void run_unmap(struct nvmmu_vmm *vmm, const struct run *r)
         struct spot s = spot_at(vmm, r, va);
 
         bits_clear(pfn_of(&vmm->shape[r->depth], s.t, r->h), s.index, 1);
+        vmm->pfn_count--;
     }
     nvmmu_vmm_unmap(vmm, r->va, r->size, r->shift, false);
     nvmmu_vmm_put(vmm, r->va, r->size, r->shift);

@@ -73,7 +73,7 @@ void nvmmu__table_show(struct nvmmu_vmm *vmm, const struct table *t)
     if (vmm->keep_large)
         return;
     for (; t->parent && holds_pages(vmm, t->parent); t = t->parent)
-        if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
+        if (under_page(vmm, t))
             nvmmu__table_link(vmm, t);
 }
 
@@ -104,12 +104,16 @@ static int entries_ref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint3
     const struct shape *sh = shape_of(vmm, t);
     uint64_t *refs = refs_of(sh, t, h);
 
-    if (t->refs[h] && bits_any(refs, i, n)) {
-        if (extra_make(vmm, t))
+    t->held[h] += n;
+    if (t->held[h] != n && bits_any(refs, i, n)) {
+        if (extra_make(vmm, t)) {
+            t->held[h] -= n;
             return -ENOMEM;
-        for (uint32_t k = i; k < i + n; k++)
+        }
+        for (uint32_t k = i; k < i + n; k++) {
             if (bits_get(refs, k))
-                extra_of(sh, t, h)[k]++;
+                extra_of(sh, t, h)[k]++, t->held[h]--;
+        }
     }
     bits_set(refs, i, n);
     t->refs[h] += n;
@@ -139,12 +143,14 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
 
     for (uint32_t k = i; t->extra && k < i + n; k++) {
         if (!extra_of(sh, t, h)[k])
-            bits_clear(refs, k, 1);
+            bits_clear(refs, k, 1), t->held[h]--;
         else
             extra_of(sh, t, h)[k]--;
     }
-    if (!t->extra)
+    if (!t->extra) {
         bits_clear(refs, i, n);
+        t->held[h] -= n;
+    }
     t->refs[h] -= n;
     if (!t->child && h == SPT)
         nvmmu__small_dropped(vmm, t, i, n);
@@ -154,12 +160,13 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
         nvmmu__table_drop(vmm, t, h);
 }
 
-static bool held(const struct span *s)
+static bool held(const struct nvmmu_vmm *vmm, const struct span *s)
 {
     const struct table *t = s->t;
 
-    return t && bits_all(refs_of(s->sh, t, s->h), s->c.index, s->c.count) &&
-           !(s->sh->pfn[s->h] && bits_any(pfn_of(s->sh, t, s->h), s->c.index, s->c.count));
+    if (!t || !(t->held[s->h] == s->sh->entries[s->h] || bits_all(refs_of(s->sh, t, s->h), s->c.index, s->c.count)))
+        return false;
+    return !vmm->pfn_count || !s->sh->pfn[s->h] || !bits_any(pfn_of(s->sh, t, s->h), s->c.index, s->c.count);
 }
 
 bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
@@ -168,7 +175,7 @@ bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
 
     span_next(vmm, first);
     s = *first;
-    while (held(&s))
+    while (held(vmm, &s))
         if (!span_next(vmm, &s))
             return true;
     return false;
@@ -190,7 +197,7 @@ static bool settled(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, co
     if (!t->child && h == LPT)
         bits_set(t->bits + shape_of(vmm, t)->holds, c->index, c->count);
     for (; t->parent && holds_pages(vmm, t->parent); t = t->parent)
-        if (entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
+        if (under_page(vmm, t))
             return false;
     return true;
 }

@@ -43,6 +43,7 @@ static struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, uint
             return NULL;
         memset(t, 0, sh->bytes);
         t->depth = (uint8_t)depth;
+        t->shape = sh;
         if (sh->tables == 1)
             t->child = (struct table **)((char *)t + sh->bytes) - sh->entries[0];
     }
@@ -120,17 +121,24 @@ static int page_new(struct nvmmu_vmm *vmm, uint32_t size)
     return 0;
 }
 
+/* The content is undefined, unless it is known to be blank. */
+static void content_init(struct hw *hw, bool blank, uint32_t entries)
+{
+    hw->first = blank ? UINT32_MAX : 0;
+    hw->end = blank ? 0 : entries;
+}
+
 /* The lowest free piece of a page with room. */
 static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, uint32_t entries, struct hw *out)
 {
     struct page *page = vmm->pages;
     unsigned slot;
-    int ret;
 
     while (page && page->size != size)
         page = page->next;
     if (!page) {
-        ret = page_new(vmm, size);
+        int ret = page_new(vmm, size);
+
         if (ret)
             return ret;
         page = vmm->pages;
@@ -139,23 +147,23 @@ static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, uint32_t entries, s
     page->free &= page->free - 1;
     if (!page->free)
         pages_remove(vmm, page);
-    *out = (struct hw){
-        .cpu = (char *)page->mem.cpu + slot * size,
-        .addr = page->mem.addr + slot * size,
-        .page = page,
-        .aperture = page->mem.aperture,
-        .end = entries,
-    };
+    out->cpu = (char *)page->mem.cpu + slot * size;
+    out->addr = page->mem.addr + slot * size;
+    out->page = page;
+    out->aperture = page->mem.aperture;
+    content_init(out, page->blank >> slot & 1, entries);
     return 0;
 }
 
 static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
 {
     struct page *page = hw->page;
+    uint32_t piece = 1u << ((hw->addr - page->mem.addr) >> __builtin_ctz(page->size));
 
     if (!page->free)
         pages_add(vmm, page);
-    page->free |= 1u << ((hw->addr - page->mem.addr) >> __builtin_ctz(page->size));
+    page->free |= piece;
+    page->blank = all_blank(hw) ? page->blank | piece : page->blank & ~piece;
     if (page->free != page->all)
         return;
     pages_remove(vmm, page);
@@ -164,39 +172,38 @@ static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
     gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
 }
 
-/* The content is undefined, unless all_zero(). */
-static int memory_alloc(struct nvmmu_vmm *vmm, const struct nvmmu_level_info *l, struct hw *out)
+static int memory_alloc(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, struct hw *out)
 {
-    uint32_t size = (uint32_t)nvmmu__table_bytes(l), entries = (uint32_t)nvmmu__entries(l);
     struct nvmmu_table_mem mem = {0};
     int ret;
 
-    if (l->table_align < TABLE_PAGE)
-        return piece_alloc(vmm, size, entries, out);
-    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, size, l->table_align, &mem);
-    if (!ret)
-        *out = (struct hw){.cpu = mem.cpu,
-                           .addr = mem.addr,
-                           .aperture = mem.aperture,
-                           .first = mem.zeroed ? UINT32_MAX : 0,
-                           .end = mem.zeroed ? 0 : entries};
-    return ret;
+    if (sh->level[h]->table_align < TABLE_PAGE)
+        return piece_alloc(vmm, sh->table_bytes[h], sh->entries[h], out);
+    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, sh->table_bytes[h], sh->level[h]->table_align, &mem);
+    if (ret)
+        return ret;
+    out->cpu = mem.cpu;
+    out->addr = mem.addr;
+    out->page = NULL;
+    out->aperture = mem.aperture;
+    content_init(out, mem.zeroed && !sh->blank[h], sh->entries[h]);
+    return 0;
 }
 
-static void memory_free(struct nvmmu_vmm *vmm, const struct hw *hw, uint32_t size)
+static void memory_free(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, const struct hw *hw)
 {
-    struct nvmmu_table_mem mem = {hw->addr, hw->cpu, hw->aperture, all_zero(hw)};
+    struct nvmmu_table_mem mem = {hw->addr, hw->cpu, hw->aperture, all_blank(hw) && !sh->blank[h]};
 
     if (hw->page)
         piece_free(vmm, hw);
     else
-        vmm->hooks.free_table(vmm->hooks.ctx, &mem, size);
+        vmm->hooks.free_table(vmm->hooks.ctx, &mem, sh->table_bytes[h]);
 }
 
 void nvmmu__retired_free(struct nvmmu_vmm *vmm)
 {
     for (size_t i = 0; i < vmm->retired_count; i++)
-        memory_free(vmm, &vmm->retired[i].hw, vmm->retired[i].size);
+        memory_free(vmm, vmm->retired[i].sh, vmm->retired[i].h, &vmm->retired[i].hw);
     vmm->retired_count = 0;
 }
 
@@ -224,10 +231,10 @@ static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
     const struct shape *sh = shape_of(vmm, t);
 
-    vmm->retired[vmm->retired_count++] = (struct retired){t->hw[h], (uint32_t)nvmmu__table_bytes(sh->level[h])};
+    vmm->retired[vmm->retired_count++] = (struct retired){t->hw[h], sh, h};
     if (!t->child && h == LPT)
         bits_clear(t->bits + sh->shadowed, 0, sh->entries[LPT]);
-    t->hw[h] = (struct hw){0};
+    t->hw[h].cpu = NULL;
     vmm->hw_count--;
 }
 
@@ -250,10 +257,10 @@ static inline const struct nvmmu_pde *pointer_to(const struct nvmmu_format *f, c
 }
 
 /* The parent's entry for what `t` has. -EINVAL: an address that does not fit. */
-static int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64_t word[2])
+static inline int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64_t word[2])
 {
     const struct nvmmu_format *f = vmm->format;
-    enum nvmmu_level level = vmm->shape[t->depth - 1].level[0]->level;
+    enum nvmmu_level level = t->parent->shape->level[0]->level;
     struct nvmmu_pde memory[2];
     const struct nvmmu_pde *first = pointer_to(f, &t->hw[0], &memory[0]);
 
@@ -263,7 +270,7 @@ static int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64
 }
 
 /* Entries of two words: the big half first, both every time, as nouveau does. */
-static void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uint64_t word[2])
+static inline void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uint64_t word[2])
 {
     struct table *p = t->parent;
     const struct shape *sh = shape_of(vmm, p);
@@ -322,7 +329,7 @@ static void table_fill(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
         gart_begin(vmm, t);
     else if (!t->child && h == LPT && t->refs[SPT])
         fill_beside_small(vmm, t);
-    else if (word || !all_zero(&t->hw[h]))
+    else if (word != shape_of(vmm, t)->blank[h] || !all_blank(&t->hw[h]))
         entries_fill(vmm, t, h, 0, shape_of(vmm, t)->entries[h], word);
     if (t->child) /* it goes with its last pointers in it */
         t->hw[0].first = 0, t->hw[0].end = shape_of(vmm, t)->entries[0];
@@ -336,19 +343,19 @@ static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
     int ret = retired_reserve(vmm);
 
     if (!ret)
-        ret = memory_alloc(vmm, sh->level[h], &t->hw[h]);
+        ret = memory_alloc(vmm, sh, h, &t->hw[h]);
     if (ret)
         return ret;
     if (t->parent && link_words(vmm, t, word)) {
-        memory_free(vmm, &t->hw[h], (uint32_t)nvmmu__table_bytes(sh->level[h]));
-        t->hw[h] = (struct hw){0};
+        memory_free(vmm, sh, h, &t->hw[h]);
+        t->hw[h].cpu = NULL;
         return -EINVAL;
     }
     vmm->hw_count++;
     table_fill(vmm, t, h);
     if (t->parent) {
         t->parent->refs[0]++;
-        if (!entry_is_page(vmm, shape_of(vmm, t->parent), t->parent, 0, t->index))
+        if (!under_page(vmm, t))
             parent_write(vmm, t, word);
     }
     return 0;
@@ -360,7 +367,7 @@ static void unlink_from_parent(struct nvmmu_vmm *vmm, struct table *t)
     const struct shape *sh = shape_of(vmm, t->parent);
     uint64_t nothing[2] = {empty_word(vmm, t->parent, 0, t->sparse), 0};
 
-    if (entry_is_page(vmm, sh, t->parent, 0, t->index))
+    if (under_page(vmm, t))
         nvmmu__changed(vmm, t->parent->depth, t->va, entry_bytes_of_va(sh, 0));
     else if (t->hw[0].cpu || t->hw[1].cpu)
         nvmmu__table_link(vmm, t);

@@ -33,11 +33,20 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
     uint16_t at = 0;
 
     sh->tables = leaf ? 2 : 1;
-    sh->words = f->level[depth].entry_bytes / 8;
+    sh->words = f->gart ? 0 : f->level[depth].entry_bytes / 8;
     sh->pages = f->page_levels >> f->level[depth].level & 1;
+    if (leaf) {
+        sh->group = f->level[depth].shift - f->level[depth + 1].shift;
+        sh->shadowed = at;
+        at += BITS_WORDS(nvmmu__entries(&f->level[depth]));
+        sh->holds = at;
+        at += BITS_WORDS(nvmmu__entries(&f->level[depth]));
+    }
     for (unsigned h = 0; h < sh->tables; h++) {
         sh->level[h] = &f->level[depth + h];
         sh->entries[h] = (uint32_t)nvmmu__entries(sh->level[h]);
+        sh->table_bytes[h] = (uint32_t)nvmmu__table_bytes(sh->level[h]);
+        sh->blank[h] = leaf && h == LPT ? f->hidden : 0;
         sh->refs[h] = at;
         at += BITS_WORDS(sh->entries[h]);
         sh->sparse[h] = at;
@@ -48,13 +57,6 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
         }
     }
     sh->covers = (uint64_t)sh->entries[0] << sh->level[0]->shift;
-    if (leaf) {
-        sh->group = sh->level[LPT]->shift - sh->level[SPT]->shift;
-        sh->shadowed = at;
-        at += BITS_WORDS(sh->entries[LPT]);
-        sh->holds = at;
-        at += BITS_WORDS(sh->entries[LPT]);
-    }
     sh->bytes = (uint32_t)(sizeof(struct table) + at * sizeof(uint64_t) +
                            (leaf ? 0 : sh->entries[0] * sizeof(struct table *)));
 }

@@ -30,6 +30,7 @@ struct page {
     uint32_t size;
     uint32_t free; /* bit n: piece n */
     uint32_t all;
+    uint32_t blank; /* those that hold nothing but blank words */
     struct page *next, *prev; /* among those with room */
 };
 
@@ -38,16 +39,18 @@ struct hw {
     uint64_t addr;
     struct page *page; /* it was cut from */
     uint8_t aperture;
-    uint32_t first, end; /* leaf: entries that may not be 0 are in [first, end); all are 0: first is UINT32_MAX, end 0 */
+    uint32_t first, end; /* entries that may not be blank are in [first, end); all are: first is UINT32_MAX, end 0 */
 };
 
 struct table {
+    const struct shape *shape;
     struct table *parent; /* NULL: root. On the free list: the next one */
     uint64_t va;
     uint32_t index; /* in the parent */
     uint8_t depth;  /* 0: root */
     bool sparse;
     uint32_t refs[2];
+    uint32_t held[2]; /* entries that are referenced for pages */
     struct hw hw[2];
     uint32_t children;
     struct table **child; /* directories */
@@ -59,8 +62,10 @@ struct table {
 struct shape {
     const struct nvmmu_level_info *level[2];
     uint32_t entries[2];
+    uint32_t table_bytes[2]; /* of a hardware table */
+    uint64_t blank[2]; /* what a leaf's entries say when nothing is in them and nothing is sparse; a directory's: 0 */
     uint8_t tables;    /* 1, leaf 2 */
-    uint8_t words;     /* 64-bit words of an entry */
+    uint8_t words;     /* 64-bit words of an entry; 0: it is none (struct nvmmu_gart) */
     bool pages;        /* entries of level[0] can be pages */
     uint8_t group;     /* log2 of the SPT entries below an LPT entry */
     uint32_t bytes;    /* of a software table, children included */
@@ -75,7 +80,8 @@ struct shape {
 /* Hardware memory that may go after the flush. */
 struct retired {
     struct hw hw;
-    uint32_t size;
+    const struct shape *sh;
+    unsigned h;
 };
 
 struct range {
@@ -132,6 +138,7 @@ struct nvmmu_vmm {
     unsigned batch;
     bool changed; /* a flush is due, as in `flush` */
     struct nvmmu_flush flush;
+    size_t pfn_count; /* pages of pfn maps */
     struct retired *retired; /* room for every hardware table there is */
     size_t retired_count, retired_room, hw_count;
 
@@ -198,7 +205,8 @@ int nvmmu__map_check(struct nvmmu_vmm *vmm, const struct nvmmu_map *m);
 
 static inline const struct shape *shape_of(const struct nvmmu_vmm *vmm, const struct table *t)
 {
-    return &vmm->shape[t->depth];
+    (void)vmm;
+    return t->shape;
 }
 
 /* The root directory, or the only table. */
@@ -277,9 +285,7 @@ static inline bool holds_pages(const struct nvmmu_vmm *vmm, const struct table *
 static inline uint64_t entry_word(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t,
                                   unsigned h, uint32_t i)
 {
-    const struct nvmmu_gart *gart = vmm->format->gart;
-
-    return gart ? gart->load(t->hw[h].cpu, i) : *entry_at(sh, t, h, i);
+    return sh->words ? *entry_at(sh, t, h, i) : vmm->format->gart->load(t->hw[h].cpu, i);
 }
 
 /* The entry holds a page. */
@@ -289,7 +295,13 @@ static inline bool entry_is_page(const struct nvmmu_vmm *vmm, const struct shape
     return entry_word(vmm, sh, t, h, i) & (t->child ? vmm->format->page_bit : vmm->format->valid);
 }
 
-static inline bool all_zero(const struct hw *hw)
+/* A page stands in the parent's entry, over the tables of `t`. */
+static inline bool under_page(const struct nvmmu_vmm *vmm, const struct table *t)
+{
+    return *entry_at(t->parent->shape, t->parent, 0, t->index) & vmm->format->page_bit;
+}
+
+static inline bool all_blank(const struct hw *hw)
 {
     return !hw->end;
 }
@@ -302,7 +314,7 @@ static inline void wrote_directory(const struct nvmmu_vmm *vmm, const struct tab
         vmm->hooks.wrote(vmm->hooks.ctx, t->hw[h].addr, i, n);
 }
 
-/* … with what may not be 0 … */
+/* … with what may not be blank … */
 static inline void wrote(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
 {
     struct hw *hw = &t->hw[h];
@@ -312,8 +324,8 @@ static inline void wrote(const struct nvmmu_vmm *vmm, struct table *t, unsigned 
     wrote_directory(vmm, t, h, i, n);
 }
 
-/* … and with 0. */
-static inline void wrote_zero(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+/* … and with blank words. */
+static inline void wrote_blank(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
 {
     struct hw *hw = &t->hw[h];
 
@@ -348,10 +360,10 @@ static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, un
         vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, 0);
     else
         vmm->stores->fill(entry_at(sh, t, h, i), n, word);
-    if (word || t->child || vmm->format->gart)
+    if (word != sh->blank[h] || t->child || vmm->format->gart)
         wrote(vmm, t, h, i, n);
     else
-        wrote_zero(vmm, t, h, i, n);
+        wrote_blank(vmm, t, h, i, n);
 }
 
 /* What an entry without a page, and without a table below, says. */
