@@ -377,7 +377,7 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 
     if (map_prepare(vmm, m, &s, &at, &depth, &h))
         return -EINVAL;
-    span = span_of(vmm, m->va, m->va + m->size, depth, h);
+    span_start(&span, vmm, m->va, m->va + m->size, depth, h);
     if (!nvmmu__referenced(vmm, &span))
         return -EINVAL;
 
@@ -445,7 +445,7 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
 
     if (ret)
         return ret;
-    s = span_of(vmm, va, va + size, depth, h);
+    span_start(&s, vmm, va, va + size, depth, h);
     if (!nvmmu__referenced(vmm, &s))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);

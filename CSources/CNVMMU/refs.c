@@ -174,6 +174,8 @@ bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
     struct span s;
 
     span_next(vmm, first);
+    if (first->c.va + first->c.size == first->end)
+        return held(vmm, first);
     s = *first;
     while (held(vmm, &s))
         if (!span_next(vmm, &s))
@@ -205,9 +207,10 @@ static bool settled(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, co
 /* *settle: something is left to settle. */
 static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsigned depth, unsigned h, bool *settle)
 {
-    struct span s = span_of(vmm, start, end, depth, h);
+    struct span s;
     int ret = 0;
 
+    span_start(&s, vmm, start, end, depth, h);
     *settle = false;
     while (!ret && span_next(vmm, &s)) {
         bool made = !s.t;
@@ -220,7 +223,7 @@ static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsign
             *settle |= !made || !settled(vmm, s.t, h, &s.c);
     }
     if (ret) {
-        s = span_of(vmm, start, s.c.va, depth, h);
+        span_start(&s, vmm, start, s.c.va, depth, h);
         if (span_next(vmm, &s))
             span_unref(vmm, &s);
     }
@@ -229,8 +232,9 @@ static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsign
 
 static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
 {
-    struct span s = span_of(vmm, va, end, depth, h);
+    struct span s;
 
+    span_start(&s, vmm, va, end, depth, h);
     while (span_next(vmm, &s))
         entries_settle(vmm, s.t, h, s.c.index, s.c.count);
 }
@@ -259,7 +263,7 @@ int nvmmu_vmm_put(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned sh
 
     if (ret)
         return ret;
-    s = span_of(vmm, va, va + size, depth, h);
+    span_start(&s, vmm, va, va + size, depth, h);
     if (!nvmmu__referenced(vmm, &s))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);

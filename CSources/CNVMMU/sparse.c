@@ -106,8 +106,9 @@ static void below_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uin
 
 static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t end, bool settle)
 {
-    struct span s = span_of(vmm, b->va, end, b->depth, b->h);
+    struct span s;
 
+    span_start(&s, vmm, b->va, end, b->depth, b->h);
     while (span_next(vmm, &s)) {
         struct chunk c = s.c;
         struct table *t = s.t;
@@ -128,8 +129,9 @@ static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t en
 /* Tables and counts. What fails half-way is undone. */
 static int block_take(struct nvmmu_vmm *vmm, const struct block *b)
 {
-    struct span s = span_of(vmm, b->va, b->va + b->size, b->depth, b->h);
+    struct span s;
 
+    span_start(&s, vmm, b->va, b->va + b->size, b->depth, b->h);
     while (span_next(vmm, &s)) {
         int ret = nvmmu__table_make(vmm, s.parent ? s.parent : vmm->root, s.c.va, s.depth, s.h, &s.t);
 
@@ -145,8 +147,9 @@ static int block_take(struct nvmmu_vmm *vmm, const struct block *b)
 
 static void block_settle(struct nvmmu_vmm *vmm, const struct block *b)
 {
-    struct span s = span_of(vmm, b->va, b->va + b->size, b->depth, b->h);
+    struct span s;
 
+    span_start(&s, vmm, b->va, b->va + b->size, b->depth, b->h);
     while (span_next(vmm, &s)) {
         nvmmu__table_show(vmm, s.t);
         if (!s.t->child && b->h == SPT)

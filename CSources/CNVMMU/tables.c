@@ -404,8 +404,12 @@ struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned dep
 void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s, uint64_t va)
 {
     struct table *parent = s->depth ? nvmmu__table_at(vmm, va, s->depth - 1) : NULL;
+    const struct nvmmu_level_info *l = s->sh->level[s->h];
+    uint32_t first = (uint32_t)nvmmu__index(l, va), room = s->sh->entries[s->h] - first;
+    uint64_t left = (s->end - va) >> l->shift;
+    uint32_t count = left < room ? (uint32_t)left : room;
 
-    s->c = chunk_of(s->sh, s->h, va, s->end);
+    chunk_set(&s->c, first, count, va, (uint64_t)count << l->shift);
     s->t = s->depth ? NULL : vmm->root;
     s->parent = parent;
     if (parent) {

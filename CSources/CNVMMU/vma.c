@@ -454,7 +454,7 @@ static bool referenced(struct nvmmu_vmm *vmm, const struct vma *v)
 
     if (!nvmmu__place(vmm, v->is.refd, &depth, &h))
         return false;
-    s = span_of(vmm, v->is.va, end_of(v), depth, h);
+    span_start(&s, vmm, v->is.va, end_of(v), depth, h);
     return nvmmu__referenced(vmm, &s);
 }
 

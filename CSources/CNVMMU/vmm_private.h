@@ -389,14 +389,12 @@ struct chunk {
     uint64_t va, size;
 };
 
-static inline struct chunk chunk_of(const struct shape *sh, unsigned h, uint64_t va, uint64_t end)
+static inline void chunk_set(struct chunk *c, uint32_t index, uint32_t count, uint64_t va, uint64_t size)
 {
-    const struct nvmmu_level_info *l = sh->level[h];
-    uint32_t index = (uint32_t)nvmmu__index(l, va);
-    uint64_t left = (end - va) >> l->shift, room = sh->entries[h] - index;
-    uint32_t count = (uint32_t)(left < room ? left : room);
-
-    return (struct chunk){index, count, va, (uint64_t)count << l->shift};
+    c->index = index;
+    c->count = count;
+    c->va = va;
+    c->size = size;
 }
 
 /* A range of addresses, a table at a time. The table at hand may go before the next step: its parent stays as long as
@@ -412,10 +410,18 @@ struct span {
     uint32_t slots;       /* behind that */
 };
 
-/* Before its first step. */
-static inline struct span span_of(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
+/* Before its first step. Field by field, as everywhere that spans change: a copy of the whole would read in vectors what
+ * has just been written in words, and wait for it. */
+static inline void span_start(struct span *s, const struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth,
+                              unsigned h)
 {
-    return (struct span){.sh = &vmm->shape[depth], .depth = depth, .h = h, .end = end, .c = {.va = va}};
+    s->sh = &vmm->shape[depth];
+    s->depth = depth;
+    s->h = h;
+    s->end = end;
+    s->c.va = va;
+    s->c.size = 0;
+    s->slots = 0;
 }
 
 static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
@@ -427,8 +433,10 @@ static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
     if (s->slots) {
         s->slots--;
         s->t = *++s->slot;
-        s->c = left < all ? (struct chunk){0, (uint32_t)(left >> s->sh->level[s->h]->shift), va, left}
-                          : (struct chunk){0, s->sh->entries[s->h], va, all};
+        if (left < all)
+            chunk_set(&s->c, 0, (uint32_t)(left >> s->sh->level[s->h]->shift), va, left);
+        else
+            chunk_set(&s->c, 0, s->sh->entries[s->h], va, all);
         return true;
     }
     nvmmu__span_seek(vmm, s, va);
