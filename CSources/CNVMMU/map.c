@@ -402,6 +402,8 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 /* Nothing in the table makes one of the entries differ from its neighbours when it is empty. */
 static bool plain_when_empty(const struct shape *sh, const struct table *t, unsigned h, const struct chunk *c)
 {
+    if (!t->child && t->refs[LPT] == t->held[LPT] && t->refs[SPT] == (h == SPT ? t->held[SPT] : 0))
+        return true; /* references on pages, and no others */
     if (t->child) {
         for (uint32_t k = c->index; t->children && k < c->index + c->count; k++)
             if (t->child[k])

@@ -160,7 +160,7 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
         nvmmu__table_drop(vmm, t, h);
 }
 
-static bool held(const struct nvmmu_vmm *vmm, const struct span *s)
+static inline bool held(const struct nvmmu_vmm *vmm, const struct span *s)
 {
     const struct table *t = s->t;
 
@@ -171,15 +171,18 @@ static bool held(const struct nvmmu_vmm *vmm, const struct span *s)
 
 bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
 {
-    struct span s;
+    struct span rest, *s = first;
 
-    span_next(vmm, first);
-    if (first->c.va + first->c.size == first->end)
-        return held(vmm, first);
-    s = *first;
-    while (held(vmm, &s))
-        if (!span_next(vmm, &s))
+    span_next(vmm, s);
+    while (held(vmm, s)) {
+        if (s->c.va + s->c.size == s->end)
             return true;
+        if (s == first) {
+            rest = *first;
+            s = &rest;
+        }
+        span_next(vmm, s);
+    }
     return false;
 }
 
