@@ -2,7 +2,8 @@
  * The VA space beside the kernel's own and beside what people would use instead (spec/performance.md section 1), with
  * N mappings live.
  *
- *     va [N [ROUNDS]]       default: 1,000 to 4 million; QUICK=1: 1,000 and 100,000, fewer rounds
+ *     va [N [ROUNDS [ROW]]]     default: 1,000 to 4 million; QUICK=1: 1,000 and 100,000, fewer rounds;
+ *                               ROW: only the rows that have it in their name
  *
  * All peers run a workload in turns in each round, and the first round, which is not timed, must give the same checksum
  * with all of them: what was found, and each mapping that is left. The limit is a dependent load at random places of
@@ -43,6 +44,13 @@ static const struct {
     [VA_RANGES_BATCH] = {"random ranges, batches of 16", {0, 0, 7}},
 };
 
+static const char *wanted = ""; /* in the name of the rows to run */
+
+static bool runs(const struct va_peer *peer, int row)
+{
+    return peer->run[row] && strstr(rows[row].name, wanted);
+}
+
 struct table {
     double ns[PEERS][VA_ROWS][BENCH_ROUNDS_MOST];
     uint64_t checksum[PEERS][VA_ROWS];
@@ -59,7 +67,7 @@ static void run_rounds(struct va_bench *b, struct va_spaces *const *spaces, int 
     for (int round = 0; round <= rounds; round++)
         for (int row = 0; row < VA_ROWS; row++)
             for (int p = 0; p < PEERS; p++) {
-                if (!spaces[p] || !peers[p]->run[row])
+                if (!spaces[p] || !runs(peers[p], row))
                     continue;
                 b->check = round == 0;
                 b->checksum = 0;
@@ -78,7 +86,7 @@ static int differences(struct va_spaces *const *spaces, const struct table *t)
 
     for (int row = 0; row < VA_ROWS; row++)
         for (int p = 1; p < PEERS; p++)
-            if (spaces[p] && peers[p]->run[row] && t->checksum[p][row] != t->checksum[OURS][row]) {
+            if (spaces[p] && runs(peers[p], row) && t->checksum[p][row] != t->checksum[OURS][row]) {
                 printf("  DIFFERENT CHECKSUM: %s, %s\n", rows[row].name, peers[p]->name);
                 n++;
             }
@@ -132,7 +140,8 @@ static int run(size_t n, int rounds)
     snprintf(title, sizeof title, "VA space, N = %zu, %d rounds", n, rounds);
     bench_table_head(title, "best other");
     for (int row = 0; row < VA_ROWS; row++)
-        print_row(n, (enum va_row)row, spaces, t, rounds);
+        if (runs(&va_ours, row))
+            print_row(n, (enum va_row)row, spaces, t, rounds);
     printf("  a dependent load in as much memory: %.1f ns; bytes a mapping, random fill: %.1f", limit,
            (double)bytes / (double)n);
     if (spaces[KERNEL])
@@ -168,6 +177,7 @@ int main(int argc, char **argv)
         size_t n = strtoull(argv[1], NULL, 0);
         int rounds = argc > 2 ? atoi(argv[2]) : rounds_of(n, quick);
 
+        wanted = argc > 3 ? argv[3] : "";
         return run(n, rounds < 1 ? 1 : rounds > BENCH_ROUNDS_MOST ? BENCH_ROUNDS_MOST : rounds) != 0;
     }
     for (size_t i = 0; i < (quick ? sizeof few : sizeof full) / sizeof *full; i++) {
