@@ -1,7 +1,7 @@
 /*
  * The descent from the root to the cell of a key, written once and compiled for each variant. VARIANT() makes its
- * functions' names, TARGET is their attribute, COUNT64 and COUNT32 count the keys <= key in an inner node and in a
- * leaf. look_… is the same without the bounds, which only changes need.
+ * functions' names, TARGET is their attribute, INNER_COUNT and LEAF_COUNT count the keys <= key in an
+ * inner node and in a leaf. look_… is the same without the bounds, which only changes need.
  */
 TARGET __attribute__((always_inline)) static inline unsigned VARIANT(walk)(const struct gpuvm *vm, uint64_t key,
                                                                            struct cell *cell)
@@ -10,7 +10,7 @@ TARGET __attribute__((always_inline)) static inline unsigned VARIANT(walk)(const
     const void *node = vm->root;
     for (unsigned level = vm->height; level; level--) {
         const struct inner *inner = node;
-        unsigned at = COUNT64(inner->key, key);
+        unsigned at = INNER_COUNT(inner, key);
         lo = at ? inner->key[at - 1] : lo;
         hi = inner->key[at] < hi ? inner->key[at] : hi;
         node = inner->child[at];
@@ -21,7 +21,7 @@ TARGET __attribute__((always_inline)) static inline unsigned VARIANT(walk)(const
     cell->leaf = leaf;
     cell->lo = lo;
     cell->hi = hi;
-    return COUNT32(leaf->start, key);
+    return LEAF_COUNT(leaf, key);
 }
 
 TARGET static unsigned VARIANT(descend)(const struct gpuvm *vm, uint64_t key, struct cell *cell)
@@ -37,5 +37,5 @@ TARGET static struct place VARIANT(look)(const struct gpuvm *vm, uint64_t key)
 }
 #undef VARIANT
 #undef TARGET
-#undef COUNT64
-#undef COUNT32
+#undef INNER_COUNT
+#undef LEAF_COUNT

@@ -70,6 +70,17 @@ __attribute__((always_inline)) static inline gpuvm_va map(struct gpuvm *vm, cons
     return op->va;
 }
 
+/* Starts loading the records of a run. */
+static inline void fetch_run(const struct gpuvm *vm, const struct leaf *leaf, unsigned at, unsigned to)
+{
+    if (to - at < 2 || vm->height < WARM_HEIGHT)
+        return;
+    for (unsigned i = at; i < to; i++)
+        gpuvm__fetch_record(vm, leaf->va[i]);
+    for (unsigned i = at; i < to; i++)
+        gpuvm__fetch_neighbours(vm, leaf->va[i]);
+}
+
 /* The end of the run that begins at `at`. */
 static unsigned run_end(const struct leaf *leaf, unsigned at, uint64_t end)
 {
@@ -78,17 +89,40 @@ static unsigned run_end(const struct leaf *leaf, unsigned at, uint64_t end)
     return at;
 }
 
+/* Removes the records of the entries [at, to), none of which leaves a piece. */
+static void drop(struct gpuvm *vm, const struct leaf *leaf, unsigned at, unsigned to)
+{
+    for (unsigned i = at; i < to; i++) {
+        struct record *r = gpuvm__record(vm, leaf->va[i]);
+        gpuvm__unlink(vm, r);
+        gpuvm__record_free(vm, leaf->va[i], r);
+    }
+}
+
+/* The same for victims of which the first and the last one may leave pieces. */
+static void cut_silently(struct gpuvm *vm, const struct gpuvm_req *q, const struct leaf *leaf, unsigned at, unsigned to,
+                         struct rest *rest)
+{
+    unsigned first = at + (leaf->start[at] < q->addr), last = to - (leaf->end[to - 1] > q->addr + q->range);
+    if (first > last)
+        last = first;
+    cut(vm, q, leaf, at, first, NULL, rest);
+    drop(vm, leaf, first, last);
+    cut(vm, q, leaf, last, to, NULL, rest);
+}
+
 /* Takes the victims [at, to) out of a leaf; a front piece stays in its victim's place. */
 static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *leaf, unsigned at, unsigned to,
                      struct gpuvm_ops *ops, struct rest *rest)
 {
     static const struct splice nothing;
-    uint64_t key = leaf->start[at];
+    leaf->hint = leaf->start[at];
     rest->prev = GPUVM_VA_NONE;
+    fetch_run(vm, leaf, at, to);
     if (ops)
         cut(vm, q, leaf, at, to, ops, rest);
     else
-        cut(vm, q, leaf, at, to, NULL, rest);
+        cut_silently(vm, q, leaf, at, to, rest);
     if (rest->prev) {
         leaf->end[at] = q->addr;
         leaf->va[at++] = rest->prev;
@@ -96,30 +130,74 @@ static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *l
     vm->isa.leaf_splice(leaf, at, to - at, &nothing);
     vm->entries -= to - at;
     vm->version++;
-    gpuvm__tree_settle(vm, leaf, key);
+    if (vm->victims)
+        gpuvm__tree_settle(vm, leaf, leaf->hint);
 }
 
-/* A request over several leaves, leaf by leaf. */
+/* Empties the space at once where that is what is asked for: nothing is held, and nothing but what stays lies outside. */
+static bool clear(struct gpuvm *vm, uint64_t addr, uint64_t end)
+{
+    if (vm->victims || vm->pairs_bump > vm->entries)
+        return false;
+    struct place first = gpuvm__behind_kernel(gpuvm__lower(vm, 0)),
+                 rest = gpuvm__behind_kernel(gpuvm__lower(vm, end));
+    if (first.leaf->start[first.at] < addr || rest.leaf)
+        return false;
+    gpuvm__clear(vm);
+    return true;
+}
+
+/* Settles the leaves between the first one changed and the one of `last`, the last victim's start. */
+static void settle(struct gpuvm *vm, struct leaf *first, uint64_t key, uint64_t last)
+{
+    gpuvm__tree_sweep(vm, first->count ? first->next : first);
+    gpuvm__seek(vm, key);
+    gpuvm__tree_settle(vm, vm->recent.leaf, key);
+    gpuvm__seek(vm, last);
+    gpuvm__tree_settle(vm, vm->recent.leaf, last);
+}
+
+/* Takes all victims out, leaf by leaf. Returns how many there were. */
+static int take_out_all(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops, struct rest *rest)
+{
+    uint64_t end = q->addr + q->range, key = 0, last = 0;
+    struct place p = gpuvm__lower(vm, q->addr);
+    struct leaf *first = (struct leaf *)(uintptr_t)p.leaf;
+    int done = 0;
+    while (p.leaf && p.leaf->start[p.at] < end) {
+        struct leaf *leaf = (struct leaf *)(uintptr_t)p.leaf;
+        const struct leaf *next = gpuvm__leaf_after(leaf);
+        unsigned to = run_end(leaf, p.at, end);
+        int rc = room(vm, ops, to - p.at);
+        if (rc)
+            return rc;
+        if (next && vm->height >= WARM_HEIGHT)
+            gpuvm__fetch(next, sizeof *next);
+        last = leaf->start[to - 1];
+        key = done ? key : leaf->start[p.at];
+        done += (int)(to - p.at);
+        unsigned at = p.at;
+        p = to < leaf->count ? (struct place){0} : (struct place){next, 0};
+        take_out(vm, q, leaf, at, to, ops, rest);
+    }
+    if (done && !vm->victims)
+        settle(vm, first, key, last);
+    return done;
+}
+
+/* A request over several leaves. */
 __attribute__((noinline)) static int exec_long(struct gpuvm *vm, const struct gpuvm_req *q,
                                                 struct gpuvm_ops *ops, bool reserved)
 {
     uint64_t end = q->addr + q->range;
     struct rest rest = {0};
-    int done = 0, rc = nodes(vm, reserved, SPLIT_KEYS);
-    for (uint64_t cursor = q->addr; !rc;) {
-        struct place p = gpuvm__lower(vm, cursor);
-        if (!p.leaf || p.leaf->start[p.at] >= end)
-            break;
-        unsigned to = run_end(p.leaf, p.at, end);
-        rc = room(vm, ops, to - p.at);
-        if (rc)
-            break;
-        cursor = p.leaf->end[to - 1];
-        take_out(vm, q, (struct leaf *)(uintptr_t)p.leaf, p.at, to, ops, &rest);
-        done += (int)(to - p.at);
-    }
+    int rc = nodes(vm, reserved, SPLIT_KEYS), done = (int)gpuvm_count(vm);
     if (rc)
         return rc;
+    if (ops || !clear(vm, q->addr, end))
+        done = take_out_all(vm, q, ops, &rest);
+    if (done < 0)
+        return done;
     if (q->kind == GPUVM_REQ_MAP) {
         gpuvm__tree_insert(vm, q->addr, end, map(vm, q, ops));
         done++;
@@ -161,12 +239,7 @@ __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, cons
     int rc = room(vm, ops, to - at);
     if (rc)
         return rc;
-    if (to - at > 1 && vm->height >= WARM_HEIGHT) {
-        for (unsigned i = at; i < to; i++)
-            gpuvm__fetch_record(vm, leaf->va[i]);
-        for (unsigned i = at; i < to; i++)
-            gpuvm__fetch_neighbours(vm, leaf->va[i]);
-    }
+    fetch_run(vm, leaf, at, to);
     struct splice s = {0};
     replace(vm, q, leaf, at, to, ops, &s);
     if (to == at && !s.count)

@@ -9,21 +9,21 @@
 #include "isa.h"
 #include "warm.h"
 
-#define COUNT64(keys, key) gpuvm__count_le(keys, INNER_MAX, key)
-#define COUNT32(keys, key) gpuvm__count_le(keys, LEAF_MAX, key)
-#define TARGET
-#define VARIANT(name) name##_plain
-#include "descend.h"
-
-static unsigned leaf_count_plain(const struct leaf *leaf, uint64_t key)
+static inline unsigned leaf_count_plain(const struct leaf *leaf, uint64_t key)
 {
     return gpuvm__count_le(leaf->start, LEAF_MAX, key);
 }
 
-static unsigned inner_count_plain(const struct inner *inner, uint64_t key)
+static inline unsigned inner_count_plain(const struct inner *inner, uint64_t key)
 {
-    return gpuvm__count_le(inner->key, INNER_MAX, key);
+    return gpuvm__inner_count_le(inner, key);
 }
+
+#define TARGET
+#define VARIANT(name) name##_plain
+#define INNER_COUNT   inner_count_plain
+#define LEAF_COUNT    leaf_count_plain
+#include "descend.h"
 
 static void shift_plain(struct leaf *leaf, unsigned from, unsigned to)
 {
@@ -68,11 +68,11 @@ static void leaf_splice_plain(struct leaf *leaf, unsigned at, unsigned remove, c
 
 #define AVX2 __attribute__((target("avx2,popcnt")))
 
-/* Halves down to lines enough to fill the vector units. There is no unsigned 64-bit compare: flip the sign bits. */
+/* There is no unsigned 64-bit compare: flip the sign bits. */
 AVX2 __attribute__((always_inline)) static inline unsigned count_avx2(const uint64_t *keys, unsigned size, uint64_t key)
 {
     unsigned at = 0;
-    for (; size > 16; size /= 2)
+    for (; size > 16; size /= 2) /* what is left fills the vector units */
         at += keys[at + size / 2 - 1] <= key ? size / 2 : 0;
     keys += at;
     const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
@@ -86,21 +86,22 @@ AVX2 __attribute__((always_inline)) static inline unsigned count_avx2(const uint
     return at + size - (unsigned)(_mm_cvtsi128_si64(sum) + _mm_extract_epi64(sum, 1));
 }
 
-#define COUNT64(keys, key) count_avx2(keys, INNER_MAX, key)
-#define COUNT32(keys, key) count_avx2(keys, LEAF_MAX, key)
-#define TARGET AVX2
-#define VARIANT(name) name##_avx2
-#include "descend.h"
-
-AVX2 static unsigned leaf_count_avx2(const struct leaf *leaf, uint64_t key)
+AVX2 static inline unsigned leaf_count_avx2(const struct leaf *leaf, uint64_t key)
 {
     return count_avx2(leaf->start, LEAF_MAX, key);
 }
 
-AVX2 static unsigned inner_count_avx2(const struct inner *inner, uint64_t key)
+AVX2 static inline unsigned inner_count_avx2(const struct inner *inner, uint64_t key)
 {
-    return count_avx2(inner->key, INNER_MAX, key);
+    unsigned from = count_avx2(inner->top, INNER_LINES, key) * LINE_KEYS;
+    return from + count_avx2(&inner->key[from], LINE_KEYS, key);
 }
+
+#define TARGET AVX2
+#define VARIANT(name) name##_avx2
+#define INNER_COUNT   inner_count_avx2
+#define LEAF_COUNT    leaf_count_avx2
+#include "descend.h"
 
 #define AVX512 __attribute__((target("avx512f,popcnt")))
 
@@ -109,33 +110,25 @@ AVX512 static inline unsigned le8(const uint64_t *keys, __m512i k)
     return _mm512_cmple_epu64_mask(_mm512_load_si512((const void *)keys), k);
 }
 
-AVX512 static inline unsigned count32_avx512(const uint64_t *keys, uint64_t key)
+AVX512 static inline unsigned leaf_count_avx512(const struct leaf *leaf, uint64_t key)
 {
     const __m512i k = _mm512_set1_epi64((int64_t)key);
-    unsigned m = le8(keys, k) | le8(keys + 8, k) << 8 | le8(keys + 16, k) << 16 | le8(keys + 24, k) << 24;
-    return (unsigned)__builtin_popcount(m);
+    const uint64_t *s = leaf->start;
+    return (unsigned)__builtin_popcount(le8(s, k) | le8(s + 8, k) << 8 | le8(s + 16, k) << 16 | le8(s + 24, k) << 24);
 }
 
-AVX512 static inline unsigned count64_avx512(const uint64_t *keys, uint64_t key)
+AVX512 static inline unsigned inner_count_avx512(const struct inner *inner, uint64_t key)
 {
-    return count32_avx512(keys, key) + count32_avx512(keys + 32, key);
+    const __m512i k = _mm512_set1_epi64((int64_t)key);
+    unsigned lines = (unsigned)__builtin_popcount(le8(inner->top, k) | le8(inner->top + 8, k) << 8);
+    return lines * LINE_KEYS + (unsigned)__builtin_popcount(le8(&inner->key[lines * LINE_KEYS], k));
 }
 
-#define COUNT64(keys, key) count64_avx512(keys, key)
-#define COUNT32(keys, key) count32_avx512(keys, key)
 #define TARGET AVX512
 #define VARIANT(name) name##_avx512
+#define INNER_COUNT   inner_count_avx512
+#define LEAF_COUNT    leaf_count_avx512
 #include "descend.h"
-
-AVX512 static unsigned leaf_count_avx512(const struct leaf *leaf, uint64_t key)
-{
-    return count32_avx512(leaf->start, key);
-}
-
-AVX512 static unsigned inner_count_avx512(const struct inner *inner, uint64_t key)
-{
-    return count64_avx512(inner->key, key);
-}
 
 /*
  * The splice of one array: lane i of the result is array[i] where `kept`, one of `values` where `new`, and else

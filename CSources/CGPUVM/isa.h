@@ -13,6 +13,12 @@ static inline unsigned gpuvm__count_le(const uint64_t *keys, unsigned size, uint
     return at + (keys[at] <= key);
 }
 
+static inline unsigned gpuvm__inner_count_le(const struct inner *inner, uint64_t key)
+{
+    unsigned from = gpuvm__count_le(inner->top, INNER_LINES, key) * LINE_KEYS;
+    return from + gpuvm__count_le(&inner->key[from], LINE_KEYS, key);
+}
+
 enum isa_level { ISA_PLAIN, ISA_AVX2, ISA_AVX512 };
 
 /* The widest variant that this machine runs, not above `most`. */

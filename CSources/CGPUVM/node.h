@@ -19,11 +19,13 @@ enum {
     LEAF_MIN = 8,   /* a leaf with fewer looks for a neighbour to join */
     LEAF_JOIN = 24, /* two leaves are joined when they hold no more than this */
     LEAF_ROOM = 27, /* a full leaf moves entries to a neighbour that holds no more than this */
-    INNER_MAX = 64, /* children */
-    INNER_MIN = 16,
-    INNER_JOIN = 48,
-    HEIGHT_MAX = 14, /* a root splits only after some 32 times the insertions of the split before */
+    INNER_MAX = 128, /* children */
+    INNER_MIN = 32,
+    INNER_JOIN = 96,
+    HEIGHT_MAX = 14, /* a root splits only after some 64 times the insertions of the split before */
     LINE = 64,
+    LINE_KEYS = LINE / 8,
+    INNER_LINES = INNER_MAX / LINE_KEYS,
 };
 
 #define KEY_NONE UINT64_MAX
@@ -31,7 +33,7 @@ enum {
 struct leaf {
     struct leaf *prev, *next;
     struct leaf *sparse_prev, *sparse_next; /* in space.sparse while `sparse` */
-    uint64_t hint;                          /* a key of the cell, right while the leaf is sparse and empty */
+    uint64_t hint;                          /* a key of the cell, right while the leaf is empty and not the root */
     uint32_t count;
     bool sparse;
     alignas(LINE) uint64_t start[LEAF_MAX];
@@ -42,7 +44,8 @@ struct leaf {
 /* child[i] has the keys from key[i - 1] up to, not including, key[i]. */
 struct inner {
     uint32_t count; /* children; one more than separators */
-    alignas(LINE) uint64_t key[INNER_MAX];
+    alignas(LINE) uint64_t top[INNER_LINES]; /* the last key of each line of them: a search reads one line more */
+    uint64_t key[INNER_MAX];
     void *child[INNER_MAX];
 };
 

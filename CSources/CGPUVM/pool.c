@@ -101,3 +101,16 @@ void gpuvm__pool_put(struct pool *p, void *node)
     p->freed = node;
     p->spare++;
 }
+
+void gpuvm__pool_reset(struct pool *p)
+{
+    while (p->used) {
+        struct pool_chunk *c = p->used;
+        p->used = c->next;
+        c->next = p->fresh;
+        p->fresh = c;
+    }
+    p->freed = NULL;
+    p->bump_left = 0;
+    p->spare = p->total;
+}

@@ -32,5 +32,7 @@ int gpuvm__pool_reserve(struct gpuvm *vm, struct pool *p, size_t n);
 void gpuvm__pool_trim(struct gpuvm *vm, struct pool *p);
 void *gpuvm__pool_get(struct pool *p);
 void gpuvm__pool_put(struct pool *p, void *node);
+/* Takes all nodes back. */
+void gpuvm__pool_reset(struct pool *p);
 
 #endif

@@ -66,6 +66,21 @@ void gpuvm_destroy(struct gpuvm *vm)
     gpuvm_mem_free(&alloc, vm, sizeof *vm);
 }
 
+void gpuvm__clear(struct gpuvm *vm)
+{
+    gpuvm__tree_clear(vm);
+    if (vm->kernel_in_tree)
+        gpuvm__tree_insert(vm, vm->kernel_start, vm->kernel_end, GPUVM_VA_KERNEL);
+    vm->records.freed = GPUVM_VA_NONE;
+    vm->records.bump = GPUVM_VA_KERNEL + 1;
+    vm->records.spare = vm->records.ids;
+    for (gpuvm_bo bo = 1; bo < vm->pairs_bump; bo++) {
+        struct pair *p = &vm->pairs[bo];
+        p->head = p->tail = GPUVM_VA_NONE;
+        p->count = 0;
+    }
+}
+
 unsigned gpuvm_warnings(const struct gpuvm *vm)
 {
     return vm->warnings;

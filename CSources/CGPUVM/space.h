@@ -215,6 +215,9 @@ static inline void gpuvm__relink(struct gpuvm *vm, gpuvm_va va, const struct rec
     p->count++;
 }
 
+/* Removes all mappings but the kernel's, none of them held, at once. */
+void gpuvm__clear(struct gpuvm *vm);
+
 static inline void gpuvm__forget(struct gpuvm *vm)
 {
     vm->recent = (struct cell){0};
@@ -284,6 +287,15 @@ static inline struct place gpuvm__lower(const struct gpuvm *vm, uint64_t key)
     if (c.at < LEAF_MAX && leaf->start[c.at] != KEY_NONE)
         return (struct place){leaf, c.at};
     return (struct place){gpuvm__leaf_after(leaf), 0};
+}
+
+/* A place, or the next one where it is that of the kernel's range. */
+static inline struct place gpuvm__behind_kernel(struct place p)
+{
+    if (!p.leaf || p.leaf->va[p.at] != GPUVM_VA_KERNEL)
+        return p;
+    return p.at + 1 < p.leaf->count ? (struct place){p.leaf, p.at + 1}
+                                    : (struct place){gpuvm__leaf_after(p.leaf), 0};
 }
 
 /* The live mapping's place, by its record. */

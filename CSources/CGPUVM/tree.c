@@ -44,9 +44,16 @@ static struct inner *inner_new(struct gpuvm *vm)
 {
     struct inner *inner = gpuvm__pool_get(&vm->inner_pool);
     inner->count = 0;
+    memset(inner->top, 0xff, sizeof inner->top);
     memset(inner->key, 0xff, sizeof inner->key);
     vm->inners++;
     return inner;
+}
+
+static void inner_free(struct gpuvm *vm, struct inner *inner)
+{
+    gpuvm__pool_put(&vm->inner_pool, inner);
+    vm->inners--;
 }
 
 int gpuvm__tree_init(struct gpuvm *vm)
@@ -58,6 +65,17 @@ int gpuvm__tree_init(struct gpuvm *vm)
         return rc;
     vm->root = leaf_new(vm);
     return 0;
+}
+
+void gpuvm__tree_clear(struct gpuvm *vm)
+{
+    gpuvm__pool_reset(&vm->leaf_pool);
+    gpuvm__pool_reset(&vm->inner_pool);
+    vm->height = 0;
+    vm->leaves = vm->inners = vm->entries = 0;
+    vm->root = leaf_new(vm);
+    vm->version++;
+    gpuvm__forget(vm);
 }
 
 int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys)
@@ -82,10 +100,17 @@ static struct leaf *walk(const struct gpuvm *vm, uint64_t key, struct path *path
     for (unsigned level = vm->height; level--;) {
         struct inner *inner = node;
         path->node[level] = inner;
-        path->slot[level] = gpuvm__count_le(inner->key, INNER_MAX, key);
+        path->slot[level] = gpuvm__inner_count_le(inner, key);
         node = inner->child[path->slot[level]];
     }
     return node;
+}
+
+/* After a change of keys. */
+static void note_tops(struct inner *n)
+{
+    for (unsigned i = 0; i < INNER_LINES; i++)
+        n->top[i] = n->key[i * LINE_KEYS + LINE_KEYS - 1];
 }
 
 /* Puts a child, whose keys begin at `key`, behind slot `after` of a node with room. */
@@ -97,6 +122,7 @@ static void put_child(struct inner *n, unsigned after, uint64_t key, void *child
     n->key[after] = key;
     n->child[after + 1] = child;
     n->count++;
+    note_tops(n);
 }
 
 /* Moves the children from `at` on to a new node. Returns it, and the separator before it. */
@@ -110,6 +136,8 @@ static struct inner *split_inner(struct gpuvm *vm, struct inner *n, unsigned at,
     for (unsigned i = at - 1; i < n->count - 1; i++)
         n->key[i] = KEY_NONE;
     n->count = at;
+    note_tops(n);
+    note_tops(right);
     return right;
 }
 
@@ -143,8 +171,8 @@ static void insert_child(struct gpuvm *vm, struct path *path, uint64_t key, void
     vm->height++;
 }
 
-/* Takes away the child the path leads to at `level`; its keys go to a neighbour. */
-static void remove_child(struct gpuvm *vm, struct path *path, unsigned level);
+/* Takes away `gone` children from the one the path leads to at `level` on; their keys go to a neighbour. */
+static void remove_children(struct gpuvm *vm, struct path *path, unsigned level, unsigned gone);
 
 /* Joins the right one of two neighbours on `level`, `slot` being the left one's, to the left one. */
 static bool join_inners(struct gpuvm *vm, struct path *path, unsigned level, unsigned slot)
@@ -157,39 +185,39 @@ static bool join_inners(struct gpuvm *vm, struct path *path, unsigned level, uns
     memcpy(&left->key[left->count], right->key, (right->count - 1) * sizeof *left->key);
     memcpy(&left->child[left->count], right->child, right->count * sizeof *left->child);
     left->count += right->count;
+    note_tops(left);
     path->slot[level + 1] = slot + 1;
-    remove_child(vm, path, level + 1);
-    gpuvm__pool_put(&vm->inner_pool, right);
-    vm->inners--;
+    remove_children(vm, path, level + 1, 1);
+    inner_free(vm, right);
     return true;
 }
 
-static void remove_child(struct gpuvm *vm, struct path *path, unsigned level)
+static void remove_children(struct gpuvm *vm, struct path *path, unsigned level, unsigned gone)
 {
     struct inner *n = path->node[level];
-    unsigned slot = path->slot[level], key = slot ? slot - 1 : 0;
-    n->count--;
+    unsigned slot = path->slot[level], key = slot ? slot - 1 : 0, rest = n->count - slot - gone;
+    n->count -= gone;
     if (n->count) {
-        memmove(&n->key[key], &n->key[key + 1], (n->count - key) * sizeof *n->key);
-        n->key[n->count] = KEY_NONE;
-        n->key[n->count - 1] = KEY_NONE;
-        memmove(&n->child[slot], &n->child[slot + 1], (n->count - slot) * sizeof *n->child);
+        memmove(&n->key[key], &n->key[key + gone], (n->count - 1 - key) * sizeof *n->key);
+        memset(&n->key[n->count - 1], 0xff, gone * sizeof *n->key);
+        memmove(&n->child[slot], &n->child[slot + gone], rest * sizeof *n->child);
+        note_tops(n);
     }
     if (level + 1 == vm->height) {
-        if (n->count > 1)
-            return;
-        vm->root = n->child[0];
-        vm->height--;
+        while (vm->height && n->count == 1) {
+            vm->root = n->child[0];
+            vm->height--;
+            inner_free(vm, n);
+            n = vm->root;
+        }
     } else if (!n->count) {
-        remove_child(vm, path, level + 1);
+        remove_children(vm, path, level + 1, 1);
+        inner_free(vm, n);
     } else {
         unsigned at = path->slot[level + 1];
         if (n->count < INNER_MIN && (at + 1 == path->node[level + 1]->count || !join_inners(vm, path, level, at)) && at)
             join_inners(vm, path, level, at - 1);
-        return;
     }
-    gpuvm__pool_put(&vm->inner_pool, n);
-    vm->inners--;
 }
 
 static void move_entries(struct leaf *to, unsigned at, const struct leaf *from, unsigned first, unsigned n)
@@ -250,6 +278,7 @@ static void even_out(struct inner *parent, unsigned slot)
         truncate_leaf(right, rest);
     }
     parent->key[slot] = right->start[0];
+    note_tops(parent);
 }
 
 /* Moves entries of a full leaf to a neighbour with room. */
@@ -326,7 +355,7 @@ static bool join_leaves(struct gpuvm *vm, struct path *path, unsigned slot)
     left->count += right->count;
     free_leaf(vm, right);
     path->slot[0] = slot + 1;
-    remove_child(vm, path, 0);
+    remove_children(vm, path, 0, 1);
     return true;
 }
 
@@ -339,7 +368,7 @@ static void join(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
     unsigned slot = path.slot[0];
     if (!leaf->count) {
         free_leaf(vm, leaf);
-        remove_child(vm, &path, 0);
+        remove_children(vm, &path, 0, 1);
     } else if (slot + 1 == path.node[0]->count || !join_leaves(vm, &path, slot)) {
         if (!slot || !join_leaves(vm, &path, slot - 1))
             return;
@@ -360,6 +389,22 @@ void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
     leaf->hint = key;
     if (!leaf->sparse)
         sparse_add(vm, leaf);
+}
+
+void gpuvm__tree_sweep(struct gpuvm *vm, struct leaf *leaf)
+{
+    while (vm->height && leaf && !leaf->count) {
+        struct path path;
+        unsigned n = 0;
+        walk(vm, leaf->hint, &path);
+        do {
+            struct leaf *next = leaf->next;
+            free_leaf(vm, leaf);
+            leaf = next;
+        } while (path.slot[0] + ++n < path.node[0]->count && !leaf->count);
+        remove_children(vm, &path, 0, n);
+    }
+    gpuvm__forget(vm);
 }
 
 void gpuvm__tree_drain(struct gpuvm *vm)

@@ -23,6 +23,8 @@ static inline void gpuvm__leaf_put(struct gpuvm *vm, struct leaf *leaf, unsigned
 
 /* Makes the empty tree. -ENOMEM. */
 int gpuvm__tree_init(struct gpuvm *vm);
+/* Empties the tree, at once. No victim is held. */
+void gpuvm__tree_clear(struct gpuvm *vm);
 /* Makes sure of the nodes for inserting `keys` new starts. -ENOMEM. */
 int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys);
 
@@ -33,6 +35,11 @@ int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys);
 void gpuvm__tree_make_room(struct gpuvm *vm, struct leaf *leaf, uint64_t key, unsigned at, unsigned replaced);
 /* After removals: joins a leaf that got small with a neighbour, or notes it while victims are held. `key`: in its cell. */
 void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key);
+/*
+ * Frees the empty leaves from `leaf` on up to one with entries, by their hints. There are some left with entries, and
+ * no victim is held.
+ */
+void gpuvm__tree_sweep(struct gpuvm *vm, struct leaf *leaf);
 /* Joins the leaves noted, once no victim is held. */
 void gpuvm__tree_drain(struct gpuvm *vm);
 
