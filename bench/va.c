@@ -42,6 +42,10 @@ static const struct {
     [VA_INSERT_BATCH] = {"insert, random, batches of 16", {0, 0, 8}},
     [VA_SPLIT_BATCH] = {"split/merge, random, batches of 16", {0, 0, 10}},
     [VA_RANGES_BATCH] = {"random ranges, batches of 16", {0, 0, 7}},
+    [VA_FIND_BATCH] = {"find exact, random, batches of 16", {0, 0, 10}},
+    [VA_FIND_FIRST_BATCH] = {"find first, random, batches of 16", {0, 0, 9}},
+    [VA_REMOVE_BATCH] = {"find + remove, random, batches of 16", {0, 0, 7.5}},
+    [VA_OP_LIST_BATCH] = {"op list, random, batches of 16", {0, 0, 13}},
 };
 
 static const char *wanted = ""; /* in the name of the rows to run */

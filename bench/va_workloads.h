@@ -21,6 +21,10 @@
  * and, with PEER_LISTS,
  *     size_t peer_list(peer_space *, const peer_request *)     makes the list of ops and frees it: their number
  *     void peer_map_list(peer_space *, const peer_request *)   the same, and applies it
+ * and, with PEER_BATCHES, the single ones above for n at once; without, they are made one by one:
+ *     size_t peer_find_batch(peer_space *, const uint64_t *addr, range, size_t n, peer_handle *), ..._find_first_batch
+ *     void peer_remove_batch(peer_space *, const uint64_t *addr, range, size_t n)     finds and removes
+ *     size_t peer_list_batch(peer_space *, const peer_request *, size_t n)
  * before it includes this file, and an instance of VA_PEER(symbol, name) after it.
  */
 #ifndef BENCH_VA_WORKLOADS_H
@@ -103,6 +107,68 @@ static double va_look_ups(struct va_bench *b, struct va_spaces *s, bool first)
 static double va_find(struct va_bench *b, struct va_spaces *s) { return va_look_ups(b, s, false); }
 static double va_find_first(struct va_bench *b, struct va_spaces *s) { return va_look_ups(b, s, true); }
 
+/* ---- the same in batches ---- */
+
+#ifndef PEER_BATCHES
+static inline size_t peer_find_batch(peer_space *s, const uint64_t *addr, uint64_t range, size_t n, peer_handle *h)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < n; i++)
+        found += peer_find(s, addr[i], range, &h[i]);
+    return found;
+}
+
+static inline size_t peer_find_first_batch(peer_space *s, const uint64_t *addr, uint64_t range, size_t n,
+                                           peer_handle *h)
+{
+    size_t found = 0;
+
+    for (size_t i = 0; i < n; i++)
+        found += peer_find_first(s, addr[i], range, &h[i]);
+    return found;
+}
+#endif
+
+/* Some addresses in the order given; returns how many. */
+static inline size_t va_batch(const struct va_bench *b, const uint32_t *order, size_t from, uint64_t shift,
+                              uint64_t addr[VA_SMALL_BATCH])
+{
+    size_t n = b->n - from < VA_SMALL_BATCH ? b->n - from : (size_t)VA_SMALL_BATCH;
+
+    for (size_t i = 0; i < n; i++)
+        addr[i] = va_addr(order[from + i]) + shift;
+    return n;
+}
+
+static double va_look_up_batches(struct va_bench *b, struct va_spaces *s, bool first)
+{
+    peer_space *full = s->full;
+    const uint64_t shift = first ? VA_UNIT : 0, range = first ? 3 * VA_LENGTH : VA_LENGTH;
+    uint64_t addr[VA_SMALL_BATCH];
+    peer_handle h[VA_SMALL_BATCH];
+    size_t found = 0, n;
+    double t = bench_now();
+
+    for (size_t r = 0; r < va_times(b); r++)
+        for (size_t i = 0; i < b->n; i += n) {
+            n = va_batch(b, b->order, i, shift, addr);
+            found += first ? peer_find_first_batch(full, addr, range, n, h) : peer_find_batch(full, addr, range, n, h);
+        }
+    t = bench_now() - t;
+    b->checksum = found;
+    for (size_t i = 0; b->check && i < b->n; i += n) {
+        n = va_batch(b, b->order, i, shift, addr);
+        found = first ? peer_find_first_batch(full, addr, range, n, h) : peer_find_batch(full, addr, range, n, h);
+        for (size_t j = 0; found == n && j < n; j++)
+            va_mix(&b->checksum, peer_start(full, h[j]), addr[j], 0, 0);
+    }
+    return t / (double)(va_times(b) * b->n);
+}
+
+static double va_find_batch(struct va_bench *b, struct va_spaces *s) { return va_look_up_batches(b, s, false); }
+static double va_find_first_batch(struct va_bench *b, struct va_spaces *s) { return va_look_up_batches(b, s, true); }
+
 static double va_iterate(struct va_bench *b, struct va_spaces *s)
 {
     size_t rounds = VA_ITERATE_LEAST / b->n + 1;
@@ -168,6 +234,38 @@ static double va_remove_random(struct va_bench *b, struct va_spaces *s)
     return va_removes(b, s->work, b->other_order, b->order);
 }
 static double va_remove_in_order(struct va_bench *b, struct va_spaces *s) { return va_removes(b, s->work, NULL, NULL); }
+
+#ifndef PEER_BATCHES
+static inline void peer_remove_batch(peer_space *s, const uint64_t *addr, uint64_t range, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        peer_handle h;
+
+        if (!peer_find(s, addr[i], range, &h))
+            abort();
+        peer_remove(s, h);
+    }
+}
+#endif
+
+static double va_remove_batch(struct va_bench *b, struct va_spaces *s)
+{
+    uint64_t addr[VA_SMALL_BATCH];
+    double sum = 0;
+    size_t n;
+
+    for (size_t r = 0; r < va_times(b); r++) {
+        va_fill(b, s->work, b->order);
+        double t = bench_now();
+        for (size_t i = 0; i < b->n; i += n) {
+            n = va_batch(b, b->other_order, i, 0, addr);
+            peer_remove_batch(s->work, addr, VA_LENGTH, n);
+        }
+        sum += bench_now() - t;
+        va_empty(b, s->work);
+    }
+    return sum / (double)(va_times(b) * b->n);
+}
 
 static double va_unmap_big(struct va_bench *b, struct va_spaces *s)
 {
@@ -272,8 +370,19 @@ static double va_ranges_batch(struct va_bench *b, struct va_spaces *s)
 #if PEER_LISTS
 static double va_ranges_list(struct va_bench *b, struct va_spaces *s) { return va_random_ranges(b, s, 1, true); }
 
-/* Asks for the ops of a split and frees them, over the full space. */
-static double va_op_list(struct va_bench *b, struct va_spaces *s)
+#ifndef PEER_BATCHES
+static inline size_t peer_list_batch(peer_space *s, const peer_request *q, size_t n)
+{
+    size_t ops = 0;
+
+    for (size_t i = 0; i < n; i++)
+        ops += peer_list(s, &q[i]);
+    return ops;
+}
+#endif
+
+/* Asks for the ops of splits and frees them, over the full space. */
+static double va_op_lists(struct va_bench *b, struct va_spaces *s, size_t batch)
 {
     double sum = 0;
 
@@ -282,12 +391,16 @@ static double va_op_list(struct va_bench *b, struct va_spaces *s)
     for (size_t r = 0; r < va_times(b); r++) {
         double t = bench_now();
 
-        for (size_t i = 0; i < b->n; i++)
-            b->checksum += peer_list(s->full, &s->requests[i]);
+        for (size_t i = 0; i < b->n; i += batch)
+            b->checksum += batch == 1 ? peer_list(s->full, &s->requests[i])
+                                      : peer_list_batch(s->full, &s->requests[i], b->n - i < batch ? b->n - i : batch);
         sum += bench_now() - t;
     }
     return sum / (double)(va_times(b) * b->n);
 }
+
+static double va_op_list(struct va_bench *b, struct va_spaces *s) { return va_op_lists(b, s, 1); }
+static double va_op_list_batch(struct va_bench *b, struct va_spaces *s) { return va_op_lists(b, s, VA_SMALL_BATCH); }
 #endif
 #endif
 
@@ -317,6 +430,7 @@ static double va_op_list(struct va_bench *b, struct va_spaces *s)
             VA_WITH_LISTS(va_op_list), VA_WITH_WRITES(va_ranges), VA_WITH_LISTS(va_ranges_list),                       \
             VA_WITH_WRITES(va_bind), VA_WITH_WRITES(va_unmap_big), VA_WITH_WRITES(va_remove_in_order),                 \
             VA_WITH_WRITES(va_insert_batch), VA_WITH_WRITES(va_split_batch), VA_WITH_WRITES(va_ranges_batch),          \
+            va_find_batch, va_find_first_batch, VA_WITH_WRITES(va_remove_batch), VA_WITH_LISTS(va_op_list_batch),      \
         },                                                                                                             \
     }
 

@@ -455,16 +455,68 @@ int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, u
     return 0;
 }
 
-int gpuvm_remove(struct gpuvm *vm, gpuvm_va va)
+/* 0, or why a mapping cannot be removed: -ENOENT, -EPERM. */
+static inline int removable(const struct gpuvm *vm, gpuvm_va va)
 {
-    struct record *r = gpuvm__known(vm, va);
+    const struct record *r = gpuvm__known(vm, va);
     if (!r || (r->bo & REC_HELD))
         return -ENOENT;
-    if (va == GPUVM_VA_KERNEL)
-        return -EPERM;
+    return va == GPUVM_VA_KERNEL ? -EPERM : 0;
+}
+
+int gpuvm_remove(struct gpuvm *vm, gpuvm_va va)
+{
+    int rc = removable(vm, va);
+    if (rc)
+        return rc;
+    struct record *r = gpuvm__record(vm, va);
     uint64_t addr = r->addr;
     gpuvm__unlink(vm, r);
     gpuvm__record_free(vm, va, r);
     gpuvm__tree_remove(vm, addr);
     return 0;
+}
+
+/*
+ * Takes mappings off their lists, and for the while they count as held, so that an id which comes twice is found out.
+ * Undone in reverse order where one cannot be removed.
+ */
+static int unlink_all(struct gpuvm *vm, const gpuvm_va *va, size_t n, size_t *failed)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i % WARM_MOST == 0)
+            gpuvm__warm_records(vm, &va[i], n - i);
+        int rc = removable(vm, va[i]);
+        if (!rc) {
+            struct record *r = gpuvm__record(vm, va[i]);
+            gpuvm__unlink(vm, r);
+            r->bo |= REC_HELD;
+            continue;
+        }
+        *failed = i;
+        while (i--) {
+            struct record *r = gpuvm__record(vm, va[i]);
+            r->bo &= ~REC_HELD;
+            gpuvm__relink(vm, va[i], r);
+        }
+        return rc;
+    }
+    return 0;
+}
+
+int gpuvm_remove_many(struct gpuvm *vm, const gpuvm_va *va, size_t n, size_t *failed)
+{
+    size_t unused;
+    failed = failed ? failed : &unused;
+    *failed = 0;
+    int rc = unlink_all(vm, va, n, failed);
+    for (size_t i = 0; !rc && i < n; i++) {
+        if (i % WARM_MOST == 0)
+            gpuvm__warm_leaves(vm, &va[i], n - i);
+        struct record *r = gpuvm__record(vm, va[i]);
+        uint64_t addr = r->addr;
+        gpuvm__record_free(vm, va[i], r);
+        gpuvm__tree_remove(vm, addr);
+    }
+    return rc;
 }

@@ -269,12 +269,9 @@ static inline struct place gpuvm__look(const struct gpuvm *vm, uint64_t key)
     return vm->isa.look(vm, key);
 }
 
-/* The lowest mapping of which the inclusive last address is >= key. */
-static inline struct place gpuvm__lower(const struct gpuvm *vm, uint64_t key)
+/* The lowest mapping of which the inclusive last address is >= key, from where gpuvm__look() found the key. */
+static inline struct place gpuvm__lower_at(struct place c, uint64_t key)
 {
-    if (key == KEY_NONE)
-        return (struct place){0};
-    struct place c = gpuvm__look(vm, key);
     const struct leaf *leaf = c.leaf;
     if (c.at) {
         if (leaf->end[c.at - 1] > key)
@@ -287,6 +284,11 @@ static inline struct place gpuvm__lower(const struct gpuvm *vm, uint64_t key)
     if (c.at < LEAF_MAX && leaf->start[c.at] != KEY_NONE)
         return (struct place){leaf, c.at};
     return (struct place){gpuvm__leaf_after(leaf), 0};
+}
+
+static inline struct place gpuvm__lower(const struct gpuvm *vm, uint64_t key)
+{
+    return key == KEY_NONE ? (struct place){0} : gpuvm__lower_at(gpuvm__look(vm, key), key);
 }
 
 /* A place, or the next one where it is that of the kernel's range. */

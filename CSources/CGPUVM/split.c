@@ -2,6 +2,7 @@
  * Requests to dry lists of ops. Nothing here changes a space.
  */
 #include "split.h"
+#include "warm.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,11 +15,11 @@ static struct place after(struct place p)
     return (struct place){gpuvm__leaf_after(p.leaf), 0};
 }
 
-int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct place p, struct gpuvm_ops *ops)
 {
     uint64_t end = q->addr + q->range;
     bool map = q->kind == GPUVM_REQ_MAP;
-    for (struct place p = gpuvm__lower(vm, q->addr); p.leaf && p.leaf->start[p.at] < end; p = after(p)) {
+    for (; p.leaf && p.leaf->start[p.at] < end; p = after(p)) {
         int rc = gpuvm__ops_room(ops, CUT_MAX);
         if (rc)
             return rc;
@@ -48,7 +49,54 @@ int gpuvm_sm_ops(struct gpuvm *vm, const struct gpuvm_req *req, struct gpuvm_ops
         return -EINVAL;
     ops->count = 0;
     int rc = gpuvm__req_check(vm, req);
-    return asked(ops, rc ? rc : gpuvm__split(vm, req, ops));
+    return asked(ops, rc ? rc : gpuvm__split(vm, req, gpuvm__lower(vm, req->addr), ops));
+}
+
+/* The ops of some checked requests, as many as are looked up side by side. */
+static int split_some(const struct gpuvm *vm, const struct gpuvm_req *reqs, unsigned n, struct gpuvm_ops *ops,
+                      size_t *ends)
+{
+    uint64_t key[WARM_MOST];
+    struct place p[WARM_MOST];
+    for (unsigned i = 0; i < n; i++)
+        key[i] = reqs[i].addr == KEY_NONE ? 0 : reqs[i].addr; /* an empty range may begin there */
+    gpuvm__look_many(vm, key, n, p);
+    for (unsigned i = 0; i < n; i++) {
+        p[i] = reqs[i].addr == KEY_NONE ? (struct place){0} : gpuvm__lower_at(p[i], key[i]);
+        if (p[i].leaf)
+            gpuvm__fetch_record(vm, p[i].leaf->va[p[i].at]);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        int rc = gpuvm__split(vm, &reqs[i], p[i], ops);
+        if (rc)
+            return rc;
+        if (ends)
+            ends[i] = ops->count;
+    }
+    return 0;
+}
+
+int gpuvm_sm_ops_many(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *ends,
+                      size_t *failed)
+{
+    if (failed)
+        *failed = 0;
+    if (ops->applied)
+        return -EINVAL;
+    ops->count = 0;
+    for (size_t i = 0; i < n; i++) {
+        int rc = gpuvm__req_check(vm, &reqs[i]);
+        if (rc && failed)
+            *failed = i;
+        if (rc)
+            return rc;
+    }
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i += WARM_MOST) {
+        unsigned some = n - i < WARM_MOST ? (unsigned)(n - i) : WARM_MOST;
+        rc = split_some(vm, &reqs[i], some, ops, ends ? &ends[i] : NULL);
+    }
+    return asked(ops, rc);
 }
 
 /* An op that names an existing mapping as it is. */

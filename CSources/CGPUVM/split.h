@@ -86,8 +86,9 @@ static inline int gpuvm__req_check(const struct gpuvm *vm, const struct gpuvm_re
         return -ENOENT;
     return 0;
 }
-/* Appends the ops of a checked request to a list. -ENOMEM. */
-int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops);
+
+/* Appends the ops of a checked request to a list; `p`: gpuvm__lower() of its address. -ENOMEM. */
+int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct place p, struct gpuvm_ops *ops);
 
 /* Room for `n` more ops. -ENOMEM. */
 int gpuvm__ops_grow(struct gpuvm_ops *ops, size_t n);

@@ -25,7 +25,7 @@ static int run(struct gpuvm *vm, const struct gpuvm_req *q, const struct gpuvm_s
         return rc;
     struct gpuvm_ops ops;
     gpuvm_ops_init(&ops, &vm->alloc);
-    rc = gpuvm__split(vm, q, &ops);
+    rc = gpuvm__split(vm, q, gpuvm__lower(vm, q->addr), &ops);
     rc = rc ? rc : gpuvm__ops_reserve(vm, &ops, false);
     for (size_t i = 0; !rc && i < ops.count; i++) {
         uint64_t version = vm->version;

@@ -6,47 +6,90 @@
  */
 #include "warm.h"
 
-enum { WARM_LEAST = 4 };
-
-/* One level down for all; the nodes come in as they are found. */
-static void descend(const struct gpuvm *vm, const void **node, const uint64_t *key, unsigned n, bool to_leaf)
+/* From the root to the leaves, one level down for all keys at a time. Of the leaves the starts are fetched. */
+static void descend(const struct gpuvm *vm, const uint64_t *key, unsigned n, const struct leaf **leaf)
 {
+    const void *node[WARM_MOST];
+    for (unsigned i = 0; i < n; i++)
+        node[i] = vm->root;
+    for (unsigned level = vm->height; level; level--)
+        for (unsigned i = 0; i < n; i++) {
+            const struct inner *inner = node[i];
+            node[i] = inner->child[vm->isa.inner_count(inner, key[i])];
+            if (level == 1)
+                gpuvm__fetch(((const struct leaf *)node[i])->start, sizeof leaf[i]->start);
+            else
+                gpuvm__fetch(((const struct inner *)node[i])->top, sizeof inner->top);
+        }
+    for (unsigned i = 0; i < n; i++)
+        leaf[i] = node[i];
+}
+
+void gpuvm__look_many(const struct gpuvm *vm, const uint64_t *key, unsigned n, struct place *out)
+{
+    const struct leaf *leaf[WARM_MOST];
+    descend(vm, key, n, leaf);
     for (unsigned i = 0; i < n; i++) {
-        const struct inner *inner = node[i];
-        node[i] = inner->child[vm->isa.inner_count(inner, key[i])];
-        if (to_leaf)
-            gpuvm__fetch(node[i], sizeof(struct leaf));
-        else
-            gpuvm__fetch(((const struct inner *)node[i])->key, sizeof inner->key);
+        unsigned at = vm->isa.leaf_count(leaf[i], key[i]);
+        out[i] = (struct place){leaf[i], at};
+        if (at) {
+            __builtin_prefetch(&leaf[i]->end[at - 1]);
+            __builtin_prefetch(&leaf[i]->va[at - 1]);
+        }
+    }
+}
+
+/* The leaves of keys: all of them, as requests change them. */
+static void warm(const struct gpuvm *vm, const uint64_t *key, unsigned n, const struct leaf **leaf)
+{
+    descend(vm, key, n, leaf);
+    for (unsigned i = 0; i < n; i++) {
+        __builtin_prefetch(leaf[i]);
+        gpuvm__fetch(leaf[i]->end, sizeof *leaf[i] - offsetof(struct leaf, end));
     }
 }
 
 void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t total)
 {
-    const void *node[WARM_MOST];
+    const struct leaf *leaf[WARM_MOST];
     uint64_t key[WARM_MOST];
+    gpuvm_va va[WARM_MOST];
     unsigned n = 0;
     if (vm->height < WARM_HEIGHT || total < WARM_LEAST)
         return;
-    for (size_t i = 0; i < total && i < WARM_MOST; i++) {
-        if (gpuvm__in_cell(&vm->recent, reqs[i].addr))
-            continue;
-        key[n] = reqs[i].addr;
-        node[n++] = vm->root;
-    }
+    for (size_t i = 0; i < total && i < WARM_MOST; i++)
+        if (!gpuvm__in_cell(&vm->recent, reqs[i].addr))
+            key[n++] = reqs[i].addr;
     if (n < WARM_LEAST)
         return;
-    for (unsigned level = vm->height; level; level--)
-        descend(vm, node, key, n, level == 1);
-    gpuvm_va va[WARM_MOST];
+    warm(vm, key, n, leaf);
     for (unsigned i = 0; i < n; i++) {
-        const struct leaf *leaf = node[i];
-        unsigned at = vm->isa.leaf_count(leaf, key[i]);
-        va[i] = at && leaf->end[at - 1] > key[i] ? leaf->va[at - 1] : GPUVM_VA_NONE;
-        if (va[i])
-            gpuvm__fetch_record(vm, va[i]);
+        unsigned at = vm->isa.leaf_count(leaf[i], key[i]);
+        va[i] = at && leaf[i]->end[at - 1] > key[i] ? leaf[i]->va[at - 1] : GPUVM_VA_NONE;
     }
-    for (unsigned i = 0; i < n; i++)
-        if (va[i])
+    gpuvm__warm_records(vm, va, n);
+}
+
+void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n)
+{
+    if (vm->height < WARM_HEIGHT)
+        return;
+    for (size_t i = 0; i < n && i < WARM_MOST; i++)
+        if (va[i] < vm->records.bump)
+            gpuvm__fetch_record(vm, va[i]);
+    for (size_t i = 0; i < n && i < WARM_MOST; i++)
+        if (gpuvm__known(vm, va[i]))
             gpuvm__fetch_neighbours(vm, va[i]);
+}
+
+void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t total)
+{
+    const struct leaf *leaf[WARM_MOST];
+    uint64_t key[WARM_MOST];
+    unsigned n = 0;
+    if (vm->height < WARM_HEIGHT)
+        return;
+    for (; n < total && n < WARM_MOST; n++)
+        key[n] = gpuvm__record(vm, va[n])->addr;
+    warm(vm, key, n, leaf);
 }

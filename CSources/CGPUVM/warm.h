@@ -9,6 +9,7 @@
 
 enum {
     WARM_HEIGHT = 2, /* from this height on */
+    WARM_LEAST = 4,
     WARM_MOST = 16,  /* requests side by side */
 };
 
@@ -37,5 +38,13 @@ static inline void gpuvm__fetch_neighbours(const struct gpuvm *vm, gpuvm_va va)
 
 /* Starts loading what the next requests, at most WARM_MOST of them, will touch. A hint: changes nothing. */
 void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n);
+
+/* The same for the next of some mappings that may be ids of any kind: their records and what unlinking writes. */
+void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n);
+/* The same for the next of some live mappings: their leaves. */
+void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t n);
+
+/* gpuvm__look() for at most WARM_MOST keys, none of them KEY_NONE; what a look-up reads there is being loaded. */
+void gpuvm__look_many(const struct gpuvm *vm, const uint64_t *key, unsigned n, struct place *out);
 
 #endif

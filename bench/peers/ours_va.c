@@ -5,6 +5,7 @@
 
 #define PEER_WRITES 1
 #define PEER_LISTS  1
+#define PEER_BATCHES
 
 typedef struct {
     struct gpuvm *vm;
@@ -125,6 +126,51 @@ static inline size_t peer_list(peer_space *s, const peer_request *q)
     n = s->ops.count;
     gpuvm_ops_commit(s->vm, &s->ops);
     return n;
+}
+
+/* ---- many at once ---- */
+
+static inline size_t look_up(peer_space *s, const uint64_t *addr, uint64_t range, size_t n, peer_handle *h, bool first)
+{
+    struct gpuvm_range ranges[VA_SMALL_BATCH];
+    size_t found = 0;
+
+    for (size_t i = 0; i < n; i++)
+        ranges[i] = (struct gpuvm_range){addr[i], range};
+    (first ? gpuvm_find_first_many : gpuvm_find_many)(s->vm, ranges, n, h);
+    for (size_t i = 0; i < n; i++)
+        found += h[i] != GPUVM_VA_NONE;
+    return found;
+}
+
+static inline size_t peer_find_batch(peer_space *s, const uint64_t *addr, uint64_t range, size_t n, peer_handle *h)
+{
+    return look_up(s, addr, range, n, h, false);
+}
+
+static inline size_t peer_find_first_batch(peer_space *s, const uint64_t *addr, uint64_t range, size_t n,
+                                           peer_handle *h)
+{
+    return look_up(s, addr, range, n, h, true);
+}
+
+static inline void peer_remove_batch(peer_space *s, const uint64_t *addr, uint64_t range, size_t n)
+{
+    peer_handle h[VA_SMALL_BATCH];
+
+    if (look_up(s, addr, range, n, h, false) != n)
+        abort();
+    must(gpuvm_remove_many(s->vm, h, n, NULL));
+}
+
+static inline size_t peer_list_batch(peer_space *s, const peer_request *q, size_t n)
+{
+    size_t ops;
+
+    must(gpuvm_sm_ops_many(s->vm, q, n, &s->ops, NULL, NULL));
+    ops = s->ops.count;
+    gpuvm_ops_commit(s->vm, &s->ops);
+    return ops;
 }
 
 static inline void peer_map_list(peer_space *s, const peer_request *q)

@@ -123,6 +123,11 @@ void *gpuvm_user(const struct gpuvm *vm, gpuvm_va va);
 int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, uint64_t offset, gpuvm_va *out);
 /* Removes and unlinks a mapping. -ENOENT: not in the space. -EPERM: the reserved one. */
 int gpuvm_remove(struct gpuvm *vm, gpuvm_va va);
+/*
+ * gpuvm_remove() for each of `n` mappings, in order: for all of them, or for none when one fails. `*failed` (may be
+ * NULL) gets the index of the first one at fault. -ENOENT also where an id comes a second time. See gpuvm_find_many().
+ */
+int gpuvm_remove_many(struct gpuvm *vm, const gpuvm_va *va, size_t n, size_t *failed);
 
 /* Look-ups answer GPUVM_VA_NONE where there is none.
  * The lowest mapping intersecting the inclusive interval [addr, addr + range - 1] (drm_gpuva_find_first). */
@@ -133,6 +138,17 @@ gpuvm_va gpuvm_find(const struct gpuvm *vm, uint64_t addr, uint64_t range);
 gpuvm_va gpuvm_find_prev(const struct gpuvm *vm, uint64_t addr);
 /* The lowest mapping intersecting [addr, addr + 1] inclusive; none when addr is not valid (drm_gpuva_find_next). */
 gpuvm_va gpuvm_find_next(const struct gpuvm *vm, uint64_t addr);
+
+struct gpuvm_range {
+    uint64_t addr, range;
+};
+/*
+ * gpuvm_find() and gpuvm_find_first() for each of `n` ranges; the answers go into out[n], which may not overlap the
+ * ranges. In a space larger than the caches (some 100,000 mappings) this is several times faster than one by one: a
+ * dozen searches wait for memory side by side. In order, or in a small space, it gains nothing.
+ */
+void gpuvm_find_many(const struct gpuvm *vm, const struct gpuvm_range *ranges, size_t n, gpuvm_va *out);
+void gpuvm_find_first_many(const struct gpuvm *vm, const struct gpuvm_range *ranges, size_t n, gpuvm_va *out);
 
 /*
  * Iteration in address order over the mappings that intersect [addr, addr + range) (range 0 with addr 0: the
@@ -244,6 +260,14 @@ void gpuvm_ops_fini(struct gpuvm_ops *ops);
  * kernel's generator gives. -EINVAL: invalid range, unknown kind, the list is applied. -ENOENT: unknown bo. -ENOMEM.
  */
 int gpuvm_sm_ops(struct gpuvm *vm, const struct gpuvm_req *req, struct gpuvm_ops *ops);
+/*
+ * gpuvm_sm_ops() for each of `n` requests, each of them on the space as it is now; the ops of all go into the list, in
+ * the order of the requests. `ends` (may be NULL; else n numbers) gets for each request where its ops end in the list.
+ * `*failed` (may be NULL) gets the index of the request at fault. Such a list can be applied where no two requests
+ * touch the same mapping. Errors as there; then the list is empty. See gpuvm_find_many().
+ */
+int gpuvm_sm_ops_many(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *ends,
+                      size_t *failed);
 /* One PREFETCH per mapping that intersects, the reserved one included; no range check (drm_gpuvm_prefetch_ops_create).
  * Replaces what a dry list holds. Returns the number of ops. -EINVAL: the list is applied. -ENOMEM. */
 int gpuvm_prefetch_ops(struct gpuvm *vm, uint64_t addr, uint64_t range, struct gpuvm_ops *ops);
