@@ -231,6 +231,22 @@ __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, cons
         put(s, end, rest.next_end, rest.next);
 }
 
+/* Where nothing is overlapped: into the remembered cell's leaf, which has room. */
+__attribute__((always_inline)) static inline int exec_free(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                           struct gpuvm_ops *ops, unsigned at)
+{
+    if (q->kind != GPUVM_REQ_MAP)
+        return 0;
+    int rc = room(vm, ops, 0);
+    if (rc)
+        return rc;
+    gpuvm_va va = map(vm, q, ops);
+    gpuvm__leaf_put(vm, vm->recent.leaf, at, q->addr, q->addr + q->range, va);
+    vm->entries++;
+    vm->version++;
+    return 1;
+}
+
 /* Replaces the run [at, to) of the remembered cell's leaf. */
 __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, const struct gpuvm_req *q,
                                                           struct gpuvm_ops *ops, unsigned at, unsigned to)
@@ -242,12 +258,7 @@ __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, cons
     fetch_run(vm, leaf, at, to);
     struct splice s = {0};
     replace(vm, q, leaf, at, to, ops, &s);
-    if (to == at && !s.count)
-        return 0;
-    if (to == at)
-        gpuvm__leaf_put(vm, leaf, at, s.start[0], s.end[0], s.va[0]);
-    else
-        vm->isa.leaf_splice(leaf, at, to - at, &s);
+    vm->isa.leaf_splice(leaf, at, to - at, &s);
     vm->entries += s.count;
     vm->entries -= to - at;
     vm->version++;
@@ -297,6 +308,8 @@ __attribute__((always_inline)) static inline int exec_split(struct gpuvm *vm, co
         unsigned to = run_end(leaf, at, end);
         if (end >= vm->recent.hi && leaves_cell(leaf, at, to, end, vm->recent.hi))
             return exec_long(vm, q, ops, reserved);
+        if (to == at && fits(leaf, q, at, to))
+            return exec_free(vm, q, ops, at);
         if (leaf->count + SPLIT_KEYS <= LEAF_MAX || fits(leaf, q, at, to))
             return exec_run(vm, q, ops, at, to);
         int rc = nodes(vm, reserved, SPLIT_KEYS);

@@ -1,5 +1,5 @@
 /*
- * Look-ups. They change nothing, not even the leaf remembered. All are the kernel's: the lowest mapping that meets
+ * Look-ups. They change nothing but which leaf is remembered. All are the kernel's: the lowest mapping that meets
  * an interval with inclusive ends, the off-by-one of find_prev and find_next included.
  */
 #include "warm.h"

@@ -252,13 +252,13 @@ struct isa gpuvm__isa(enum isa_level most)
 {
 #if defined(__x86_64__)
     if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512f"))
-        return (struct isa){descend_avx512,    look_avx512,       leaf_count_avx512, inner_count_avx512,
+        return (struct isa){descend_avx512,     leaf_count_avx512, inner_count_avx512,
                             leaf_insert_avx512, leaf_erase_avx512, leaf_splice_avx512};
     if (most >= ISA_AVX2 && __builtin_cpu_supports("avx2"))
-        return (struct isa){descend_avx2,     look_avx2,        leaf_count_avx2,  inner_count_avx2,
+        return (struct isa){descend_avx2,      leaf_count_avx2,  inner_count_avx2,
                             leaf_insert_plain, leaf_erase_plain, leaf_splice_plain};
 #endif
     (void)most;
-    return (struct isa){descend_plain,    look_plain,       leaf_count_plain, inner_count_plain,
+    return (struct isa){descend_plain,     leaf_count_plain, inner_count_plain,
                         leaf_insert_plain, leaf_erase_plain, leaf_splice_plain};
 }

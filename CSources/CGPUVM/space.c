@@ -44,6 +44,7 @@ int gpuvm_create(const struct gpuvm_config *config, struct gpuvm **out)
     if (!vm)
         return -ENOMEM;
     *vm = (struct gpuvm){.alloc = config->alloc, .memory = sizeof *vm, .isa = gpuvm__isa(ISA_AVX512)};
+    vm->cell = &vm->recent;
     int rc = init(vm, config);
     if (rc) {
         gpuvm_destroy(vm);

@@ -33,7 +33,6 @@ struct splice {
 /* What is done with the machine's widest vectors; see isa.c. */
 struct isa {
     unsigned (*descend)(const struct gpuvm *vm, uint64_t key, struct cell *cell); /* returns leaf_count() there */
-    struct place (*look)(const struct gpuvm *vm, uint64_t key); /* the same for look-ups */
     unsigned (*leaf_count)(const struct leaf *leaf, uint64_t key); /* starts <= key */
     unsigned (*inner_count)(const struct inner *inner, uint64_t key);
     void (*leaf_insert)(struct leaf *leaf, unsigned at, uint64_t start, uint64_t end, gpuvm_va va);
@@ -58,6 +57,7 @@ struct gpuvm {
     void *root;
     unsigned height; /* inner levels above the leaves */
     struct cell recent; /* the leaf used last; its bounds are empty when there is none */
+    struct cell *cell;  /* = &recent: look-ups, which change nothing else, remember by it */
     uint64_t version;   /* grows with every change */
     size_t entries;     /* the reserved range counted */
     size_t leaves, inners;
@@ -236,13 +236,13 @@ static inline unsigned gpuvm__leaf_seek(const struct gpuvm *vm, const struct lea
 }
 
 /*
- * Makes the cell of a key the one remembered, for what is about to change there; returns the starts <= key in its
- * leaf. The cell stays in its place in memory: copies of what was just stored word by word would have to wait.
+ * Makes the cell of a key the one remembered, as it is probably used again; returns the starts <= key in its leaf.
+ * The cell stays in its place in memory: copies of what was just stored word by word would have to wait.
  */
-static inline unsigned gpuvm__seek(struct gpuvm *vm, uint64_t key)
+static inline unsigned gpuvm__seek(const struct gpuvm *vm, uint64_t key)
 {
     return gpuvm__in_cell(&vm->recent, key) ? gpuvm__leaf_seek(vm, vm->recent.leaf, key)
-                                            : vm->isa.descend(vm, key, &vm->recent);
+                                            : vm->isa.descend(vm, key, vm->cell);
 }
 
 static inline const struct leaf *gpuvm__leaf_after(const struct leaf *leaf)
@@ -261,12 +261,11 @@ static inline const struct leaf *gpuvm__leaf_before(const struct leaf *leaf)
     return leaf;
 }
 
-/* The leaf of a key and the starts <= key there, for look-ups: nothing is remembered. */
+/* The leaf of a key and the starts <= key there. */
 static inline struct place gpuvm__look(const struct gpuvm *vm, uint64_t key)
 {
-    if (gpuvm__in_cell(&vm->recent, key))
-        return (struct place){vm->recent.leaf, gpuvm__leaf_seek(vm, vm->recent.leaf, key)};
-    return vm->isa.look(vm, key);
+    unsigned at = gpuvm__seek(vm, key);
+    return (struct place){vm->recent.leaf, at};
 }
 
 /* The lowest mapping of which the inclusive last address is >= key, from where gpuvm__look() found the key. */
