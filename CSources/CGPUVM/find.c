@@ -38,7 +38,7 @@ gpuvm_va gpuvm_find(const struct gpuvm *vm, uint64_t addr, uint64_t range)
 /* Where some ranges begin. */
 static void look(const struct gpuvm *vm, const struct gpuvm_range *r, unsigned n, struct place *out)
 {
-    uint64_t key[WARM_MOST];
+    uint64_t key[WARM_MOST] = {0};
     for (unsigned i = 0; i < n; i++)
         key[i] = r[i].addr == KEY_NONE ? 0 : r[i].addr;
     gpuvm__look_many(vm, key, n, out);

@@ -56,7 +56,7 @@ int gpuvm_sm_ops(struct gpuvm *vm, const struct gpuvm_req *req, struct gpuvm_ops
 static int split_some(const struct gpuvm *vm, const struct gpuvm_req *reqs, unsigned n, struct gpuvm_ops *ops,
                       size_t *ends)
 {
-    uint64_t key[WARM_MOST];
+    uint64_t key[WARM_MOST] = {0};
     struct place p[WARM_MOST];
     for (unsigned i = 0; i < n; i++)
         key[i] = reqs[i].addr == KEY_NONE ? 0 : reqs[i].addr; /* an empty range may begin there */
