@@ -2,7 +2,7 @@
  * Iteration in address order. While the space's version stays, the iterator walks along the leaves; after a change
  * it looks its next mapping up again by the address that was the successor's when the last one was handed out.
  */
-#include "space.h"
+#include "warm.h"
 
 void gpuvm_iter_init(struct gpuvm_iter *it, const struct gpuvm *vm, uint64_t addr, uint64_t range)
 {
@@ -31,12 +31,20 @@ static bool here(struct gpuvm_iter *it, struct place *p)
     return false;
 }
 
+/* In a large space: the leaf after the next one, whose place the next one tells, which was asked for before. */
+static void fetch_ahead(const struct gpuvm *vm, const struct leaf *leaf)
+{
+    if (vm->height >= WARM_HEIGHT && leaf && leaf->next && leaf->next->next)
+        gpuvm__fetch(leaf->next->next, offsetof(struct leaf, va));
+}
+
 /* Steps to `at` of the leaf, or to the first mapping behind the leaf. */
 static void advance(struct gpuvm_iter *it, const struct leaf *leaf, unsigned at)
 {
     if (at == leaf->count) {
         leaf = gpuvm__leaf_after(leaf);
         at = 0;
+        fetch_ahead(it->vm, leaf);
     }
     if (!leaf || leaf->start[at] >= it->end) {
         it->done = true;

@@ -228,11 +228,13 @@ static inline bool gpuvm__in_cell(const struct cell *c, uint64_t key)
     return key - c->lo < c->hi - c->lo;
 }
 
-/* The starts <= key in the leaf of the key's cell. */
+/* The starts <= key in the leaf of the key's cell; at its ends, where work in order is done, without a search. */
 static inline unsigned gpuvm__leaf_seek(const struct gpuvm *vm, const struct leaf *leaf, uint64_t key)
 {
     unsigned n = leaf->count;
-    return n && leaf->end[n - 1] <= key ? n : vm->isa.leaf_count(leaf, key);
+    if (n && leaf->end[n - 1] <= key)
+        return n;
+    return key < leaf->start[1] ? key >= leaf->start[0] : vm->isa.leaf_count(leaf, key);
 }
 
 /*

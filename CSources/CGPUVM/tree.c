@@ -377,12 +377,19 @@ static void join(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
     vm->version++;
 }
 
+/* The two have room in one leaf; they need not be under one parent, though. */
+static bool joins(const struct leaf *leaf, const struct leaf *neighbour)
+{
+    return neighbour && leaf->count + neighbour->count <= LEAF_JOIN;
+}
+
 void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
 {
     if (leaf->count >= LEAF_MIN)
         return;
     if (!vm->victims) {
-        if (!(leaf->count & (leaf->count + 1))) /* 7, 3, 1, 0: neighbours that were too full are not asked each time */
+        bool ask = !(leaf->count & (leaf->count + 1)); /* 7, 3, 1, 0: neighbours too full are not asked each time */
+        if (ask && (!leaf->count || joins(leaf, leaf->prev) || joins(leaf, leaf->next)))
             join(vm, leaf, key);
         return;
     }
