@@ -22,7 +22,8 @@ func measure(_ body: () -> Void) -> UInt64 {
 }
 
 /// Runs the rows in turns, `rounds` times, and prints the median of each, its spread, and its ratio to the first.
-func report(_ title: String, rounds: Int, _ rows: [Row]) {
+func report(_ title: String, rounds: Int, _ all: [Row]) {
+    let rows = all.prefix(1) + all.dropFirst().filter { row in part.map { row.name.contains($0) } ?? true }
     var times = [[Double]](repeating: [], count: rows.count)
     for _ in 0..<rounds {
         for (i, row) in rows.enumerated() { times[i].append(Double(row.run(row.count)) / Double(row.count)) }
