@@ -50,7 +50,7 @@ package enum Command: UInt8, CaseIterable, Sendable {
     case gemChangeHandle = 0xd2
 
     /// The kernel's definition, with its size and direction.
-    package var definition: Request { Request(word: Self.words[self]!) }
+    package var definition: Request { Request(word: Self.words[Int(rawValue)]) }
 
     /// Open to render nodes; the rest answers `EACCES` there.
     package var isRenderAllowed: Bool {
@@ -60,7 +60,8 @@ package enum Command: UInt8, CaseIterable, Sendable {
         }
     }
 
-    private static let words: [Command: UInt32] = {
+    /// By number.
+    private static let words: [UInt32] = {
         let all: [UInt32] = [
             NVU_VERSION, NVU_GET_UNIQUE, NVU_GET_MAGIC, NVU_GEM_CLOSE, NVU_GEM_FLINK, NVU_GEM_OPEN, NVU_GET_CAP,
             NVU_SET_CLIENT_CAP, NVU_AUTH_MAGIC, NVU_PRIME_HANDLE_TO_FD, NVU_PRIME_FD_TO_HANDLE, NVU_GETPARAM,
@@ -72,7 +73,9 @@ package enum Command: UInt8, CaseIterable, Sendable {
             NVU_SYNCOBJ_TRANSFER, NVU_SYNCOBJ_TIMELINE_SIGNAL, NVU_SYNCOBJ_EVENTFD, NVU_SET_CLIENT_NAME,
             NVU_GEM_CHANGE_HANDLE,
         ]
-        return Dictionary(uniqueKeysWithValues: all.map { (Command(rawValue: UInt8($0 & 0xff))!, $0) })
+        var words = [UInt32](repeating: 0, count: 256)
+        for word in all { words[Int(word & 0xff)] = word }
+        return words
     }()
 }
 
