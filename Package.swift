@@ -75,8 +75,8 @@ let package = Package(
         swift(
             "NouveauDevice",
             [
-                "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CGPUVMBase", "CNVMMU", "CNVEngine", "NVMMU",
-                "GPUVM", "NouveauUAPI", "CNouveauUAPI", "CMemfd", "CZlib",
+                "KernelErrno", "DRMLock", "DRMSync", "DRMScheduler", "DRMExec", "CGPUVMBase", "CGPUVM", "CNVMMU", "CNVEngine",
+                "NVMMU", "GPUVM", "NouveauUAPI", "CNouveauUAPI", "CMemfd", "CZlib",
             ]),
         swift("CObjects", []),
         swift("NouveauC", ["KernelErrno", "DRMLock", "NouveauDevice", "CNouveauC", "CObjects"]),

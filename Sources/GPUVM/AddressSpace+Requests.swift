@@ -1,4 +1,4 @@
-internal import CGPUVM
+package import CGPUVM
 public import KernelErrno
 
 /// A request to change an address space.
@@ -55,6 +55,13 @@ extension AddressSpace {
     public mutating func execute(_ request: Request, into list: inout OperationList) throws(KernelErrno) {
         var req = request.c
         try KernelErrno.check(gpuvm_exec(vm, &req, 1, &list.ops, nil))
+    }
+
+    /// Carries out many requests as one: all, or none if one fails. Throws as for one.
+    package mutating func execute(
+        _ requests: UnsafeBufferPointer<gpuvm_req>, into list: inout OperationList
+    ) throws(KernelErrno) {
+        try KernelErrno.check(gpuvm_exec(vm, requests.baseAddress, requests.count, &list.ops, nil))
     }
 
     /// Undoes the list's operations from `index` on, last first. Only the youngest applied list may be reverted.

@@ -1,4 +1,4 @@
-internal import CGPUVM
+package import CGPUVM
 package import CGPUVMBase
 internal import KernelErrno
 
@@ -51,18 +51,8 @@ public struct OperationList: ~Copyable {
         return Operation(ops.op[index])
     }
 
-    /// What an applied map made; `nil`: the operation is another.
-    public func made(at index: Int) -> MappingID? {
-        precondition(index >= 0 && index < ops.count, "operation index out of range")
-        return UInt32(ops.op[index].kind) == GPUVM_OP_MAP.rawValue ? MappingID(ops.op[index].va) : nil
-    }
-
-    /// The pair behind what goes or is cut.
-    public func victimPair(at index: Int) -> PairID? {
-        precondition(index >= 0 && index < ops.count, "operation index out of range")
-        let kind = gpuvm_op_kind(UInt32(ops.op[index].kind))
-        return kind == GPUVM_OP_REMAP || kind == GPUVM_OP_UNMAP ? PairID(ops.op[index].bo) : nil
-    }
+    /// The operations as the C library has them, until the list changes; for who goes through many.
+    package var operations: UnsafeBufferPointer<gpuvm_op> { UnsafeBufferPointer(start: ops.op, count: ops.count) }
 
     public func forEach(_ body: (Operation) -> Void) {
         for i in 0..<count {

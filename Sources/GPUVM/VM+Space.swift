@@ -1,4 +1,4 @@
-internal import CGPUVM
+package import CGPUVM
 public import KernelErrno
 
 // The space's calls, with the references that mappings hold. All with the space serialised. Where mappings with an
@@ -92,6 +92,15 @@ extension VM {
     public func execute(_ request: Request, into list: inout OperationList) throws(KernelErrno) {
         let before = list.isApplied ? list.count : 0
         try space.execute(request, into: &list)
+        touchAll(list, from: before)
+    }
+
+    /// The same for many requests, as one.
+    package func execute(
+        _ requests: UnsafeBufferPointer<gpuvm_req>, into list: inout OperationList
+    ) throws(KernelErrno) {
+        let before = list.isApplied ? list.count : 0
+        try space.execute(requests, into: &list)
         touchAll(list, from: before)
     }
 

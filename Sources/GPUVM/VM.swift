@@ -55,7 +55,7 @@ public final class VM: @unchecked Sendable {
     /// The mappings. It changes through the VM's own calls, which keep the references.
     @exclusivity(unchecked) public internal(set) var space: AddressSpace
     /// The same, for where the space is busy: in its callbacks.
-    let core: OpaquePointer
+    package let core: OpaquePointer
     public let name: String
     public let gate: Gate
     public let flags: Flags

@@ -173,6 +173,11 @@ public struct MapAttributes: Hashable, Sendable {
         self.objectShift = objectShift
     }
 
+    /// The C library's view of maps of one object while `body` runs, which fills in their ranges.
+    package func withC(_ pieces: [PhysicalPiece], _ body: (inout nvmmu_map) -> Void) {
+        withC(0, 0, .pieces(pieces), offset: 0, body)
+    }
+
     /// The C library's view of a map while `body` runs; `memory` is the object's.
     func withC<R>(
         _ va: UInt64, _ size: UInt64, shift: Int = 0, _ memory: ObjectMemory, offset: UInt64,
@@ -263,6 +268,11 @@ extension PageTables {
             nvmmu_vmm_map(vmm, &$0)
         }
         try KernelErrno.check(result)
+    }
+
+    /// The same as the C library takes it; for who maps many ranges of one object.
+    package mutating func map(_ map: inout nvmmu_map) throws(KernelErrno) {
+        try KernelErrno.check(nvmmu_vmm_map(vmm, &map))
     }
 
     /// The same from addresses of 4 KiB pages; `shift` must be 12.

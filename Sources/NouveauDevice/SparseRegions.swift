@@ -19,6 +19,7 @@ package struct SparseRegion: Hashable, Sendable {
 /// The sparse reservations of an address space: disjoint, ascending.
 struct SparseRegions {
     private(set) var all: [SparseRegion] = []
+    var isEmpty: Bool { all.isEmpty }
 
     /// The lowest region that overlaps.
     func first(overlapping addr: UInt64, _ range: UInt64) -> SparseRegion? {

@@ -71,19 +71,19 @@ extension UVMM {
 
     /// Writes them, where the object lies now.
     func writeMappings(of pair: VMBO) {
-        changeTables { pair.forEachMapping { write(entries($0)) } }
+        changeTables { pair.forEachMapping { write([entries($0)]) } }
     }
 }
 
 extension UVMM {
     final class Driver: ValidatingVMDriver, @unchecked Sendable {
-        /// Set once; alive as long as there are pairs.
-        weak var uvmm: UVMM?
+        /// Set once; alive as long as there are pairs. (A weak reference would make all counting of it slow.)
+        @exclusivity(unchecked) unowned(unsafe) var uvmm: UVMM!
 
         func free(_ vm: VM) {}
 
         func validate(_ vmBO: VMBO, _ exec: Exec) throws(KernelErrno) {
-            let uvmm = uvmm!
+            let uvmm: UVMM = uvmm
             let object = unsafeDowncast(vmBO.object, to: BufferObject.self)
             try uvmm.evictor.makeResident(object, for: EvictionContext(exec: exec, space: uvmm))
         }
@@ -92,5 +92,5 @@ extension UVMM {
 
 extension VMBO {
     /// The space that it is a pair of.
-    var uvmm: UVMM? { unsafeDowncast(vm.driver, to: UVMM.Driver.self).uvmm }
+    var uvmm: UVMM { unsafeDowncast(vm.driver, to: UVMM.Driver.self).uvmm }
 }

@@ -1,3 +1,4 @@
+internal import CGPUVM
 internal import CGPUVMBase
 internal import DRMExec
 internal import DRMLock
@@ -23,9 +24,10 @@ package struct MappingState: BitwiseCopyable, Sendable {
     /// Which one writes, or wrote, its entries.
     var writer: UInt32 = 0
 
-    init(kind: Int, pageShift: Int, inRegion: Bool, handle: UInt32, bind: UInt32) {
+    init() {}
+
+    init(kind: Int, pageShift: Int, handle: UInt32, bind: UInt32) {
         kindBits = UInt8(truncatingIfNeeded: kind)
-        self.inRegion = inRegion
         self.handle = handle
         self.bind = bind
         writer = bind
@@ -67,6 +69,9 @@ package final class UVMM: @unchecked Sendable {
     let allocator: gpuvm_alloc
     let kernelAddr, kernelSize: UInt64
     let pageSizes: [PageSize]
+    let spareLock: SpinLock
+    /// Of jobs that are over; guarded by the lock.
+    @exclusivity(unchecked) var sparePlans: [BindPlan] = []
     /// VM_BIND calls so far.
     private let binds = Atomic<UInt32>(0)
 
@@ -85,6 +90,7 @@ package final class UVMM: @unchecked Sendable {
         lastUse = LastUse(0)
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
         tablesMutex = SleepingMutex(Self.tablesLockClass, gate: device.gate)
+        spareLock = SpinLock(device.gate)
         let host = device.options.host
         allocator = host.allocator
         let walks = TableWalks(gate: device.gate)
@@ -150,8 +156,8 @@ extension UVMM {
         statePointer(mapping).pointee = state
     }
 
-    private func statePointer(_ mapping: MappingID) -> UnsafeMutablePointer<MappingState> {
-        vm.space.userData(mapping)!.assumingMemoryBound(to: MappingState.self)
+    func statePointer(_ mapping: MappingID) -> UnsafeMutablePointer<MappingState> {
+        gpuvm_user(vm.core, mapping.rawValue)!.assumingMemoryBound(to: MappingState.self)
     }
 }
 
@@ -159,10 +165,11 @@ extension UVMM {
 
 extension UVMM {
     /// The object that a mapping shows. Mappings without one there are not.
-    package func object(behind mapping: Mapping) -> BufferObject { unretainedObject(behind: mapping).takeUnretainedValue() }
+    package func object(behind mapping: Mapping) -> BufferObject { object(of: mapping.pair!).takeUnretainedValue() }
 
-    private func unretainedObject(behind mapping: Mapping) -> Unmanaged<BufferObject> {
-        vm.object(of: mapping.pair!)._withUnsafeGuaranteedRef {
+    /// The object of a pair that is alive; not retained.
+    func object(of pair: PairID) -> Unmanaged<BufferObject> {
+        vm.object(of: pair)._withUnsafeGuaranteedRef {
             .passUnretained(unsafeDowncast($0, to: BufferObject.self))
         }
     }
@@ -219,40 +226,52 @@ extension UVMM {
     }
 
     /// The entries of a mapping, or of a part of it.
-    func entries(_ mapping: Mapping) -> BindJob.Entries { entries(mapping, mapping.addr, mapping.range) }
+    func entries(_ mapping: Mapping) -> BindPlan.Entries { entries(mapping, mapping.addr, mapping.range) }
 
-    func entries(_ mapping: Mapping, _ addr: UInt64, _ range: UInt64) -> BindJob.Entries {
-        BindJob.Entries(
-            addr: addr, range: range, offset: mapping.offset + (addr - mapping.addr), object: unretainedObject(behind: mapping),
-            state: state(of: mapping.id))
+    func entries(_ mapping: Mapping, _ addr: UInt64, _ range: UInt64) -> BindPlan.Entries {
+        BindPlan.Entries(
+            addr: addr, range: range, offset: mapping.offset + (addr - mapping.addr), object: object(of: mapping.pair!),
+            mapping: mapping.id, state: state(of: mapping.id))
     }
 
     // The rest with the tables' mutex.
 
+    /// Writes entries; those of one object best in a row.
+    func write(_ entries: [BindPlan.Entries]) {
+        var rest = entries[...]
+        while let object = rest.first?.object.toOpaque() {
+            let end = rest.firstIndex { $0.object.toOpaque() != object } ?? rest.endIndex
+            write(rest[..<end], of: rest.first!.object)
+            rest = rest[end...]
+        }
+    }
+
     /// Where the MMU refuses (a kind it does not have), the kernel drops the error and leaves nothing mapped.
-    func write(_ entries: BindJob.Entries) {
-        let (place, objectShift, isResident) = entries.object._withUnsafeGuaranteedRef {
+    private func write(_ entries: ArraySlice<BindPlan.Entries>, of object: Unmanaged<BufferObject>) {
+        let (place, objectShift, isResident) = object._withUnsafeGuaranteedRef {
             ($0.placement, $0.pageShift, $0.isResident)
         }
         guard isResident else { return }
         var attributes = MapAttributes(target: place.target, objectShift: objectShift)
-        attributes.kind = entries.state.kind
         attributes.vol = attributes.target != .vram
-        do throws(KernelErrno) {
-            try tables.map(
-                entries.addr, entries.range, shift: entries.state.pageShift, pieces: place.pieces,
-                offset: entries.offset, attributes)
-        } catch {
-            clear(entries)
+        attributes.withC(place.pieces) { map in
+            for entries in entries {
+                map.va = entries.addr
+                map.size = entries.range
+                map.offset = entries.offset
+                map.shift = UInt32(entries.state.pageShift)
+                map.kind = UInt8(entries.state.kind)
+                do throws(KernelErrno) { try tables.map(&map) } catch { clear(entries) }
+            }
         }
     }
 
     /// The three below cannot fail on what holds references, which is all they are called for.
-    func clear(_ entries: BindJob.Entries) {
+    func clear(_ entries: BindPlan.Entries) {
         try? tables.unmap(entries.addr, entries.range, shift: entries.state.pageShift, sparse: entries.state.inRegion)
     }
 
-    func put(_ entries: BindJob.Entries) {
+    func put(_ entries: BindPlan.Entries) {
         try? tables.put(entries.addr, entries.range, shift: entries.state.pageShift)
     }
 
@@ -282,7 +301,7 @@ extension DeviceFile {
 
 /// Gives a space's tables memory of the device and counts what they do.
 private final class TableHooks: PageTableHooks {
-    private unowned let device: Device
+    private unowned(unsafe) let device: Device
     private let walks: TableWalks
 
     init(_ device: Device, _ walks: TableWalks) {

@@ -1,3 +1,4 @@
+internal import CGPUVM
 internal import DRMExec
 internal import GPUVM
 internal import KernelErrno
@@ -9,17 +10,13 @@ extension BindJob {
     /// - Throws: see uapi.md 6.2, steps 7 to 9.
     func submitOperations() throws(KernelErrno) {
         // An EXEC has locked the objects of all pairs that there are while it has the mutex.
-        try uvmm.mutex.withLock { () throws(KernelErrno) in try findTargets() }
-        try validateRegions()
-        let failure = uvmm.makeResident(held.lazy.map(BufferObject.of), jobs.exec)
+        let areSettled = try uvmm.mutex.withLock { () throws(KernelErrno) in try planOperations() }
+        if !areSettled { for op in ops { try validateRegion(op) } }
+        let failure = uvmm.makeResident(plan.held.lazy.map(BufferObject.of), jobs.exec)
         uvmm.mutex.lock()
         defer { uvmm.mutex.unlock() }
         do throws(KernelErrno) {
-            try uvmm.changeTables { () throws(KernelErrno) in
-                made.reserveCapacity(ops.count)
-                undo.reserveCapacity(ops.count)
-                for i in ops.indices { try apply(ops[i], targets[i]) }
-            }
+            try uvmm.changeTables { () throws(KernelErrno) in try applyOperations() }
             try lockObjects()
             if let failure {
                 jobs.exec.finish()
@@ -30,42 +27,17 @@ extension BindJob {
             throw error
         }
         uvmm.vm.settleLinks()
-        noteEntries()
-    }
-
-    private func apply(_ op: BindOp, _ target: Target?) throws(KernelErrno) {
-        switch op.kind {
-        case .map: try map(op, target!)
-        case .unmap: try unmap(op.addr, op.range)
-        case .mapSparse: try mapSparse(op.addr, op.range)
-        case .unmapSparse: try unmapSparse(op.addr, op.range)
-        case nil: throw .EINVAL
-        }
     }
 
     /// Locks all objects that are touched, and makes sure that those to be mapped may be in memory that the GPU sees.
     private func lockObjects() throws(KernelErrno) {
         try jobs.exec.run(.ignoreDuplicates) { exec throws(KernelErrno) in
-            for pair in held { try exec.prepare(pair.object, fences: 1) }
-            for object in kept { try exec.prepare(object, fences: 1) }
+            for pair in plan.held { try exec.prepare(pair.object, fences: 1) }
+            for object in plan.kept { try exec.prepare(object, fences: 1) }
         }
-        guard held.allSatisfy({ BufferObject.of($0).validDomains != .cpu }) else {
+        guard plan.held.allSatisfy({ BufferObject.of($0).validDomains != .cpu }) else {
             jobs.exec.finish()
             throw .EINVAL
-        }
-    }
-
-    /// What the entries will be, for `run`.
-    private func noteEntries() {
-        writes.reserveCapacity(made.count)
-        for id in made {
-            let state = uvmm.state(of: id)
-            guard !state.isGone, let mapping = uvmm.vm.space.mapping(id) else { continue }
-            if state.bind == sequence {
-                writes.append(uvmm.entries(mapping))
-            } else {
-                rewrites.append(uvmm.entries(mapping))
-            }
         }
     }
 }
@@ -73,59 +45,75 @@ extension BindJob {
 // MARK: - Validation
 
 extension BindJob {
-    /// The checks made of each operation before anything is changed (uapi.md 6.2, 7a); gives maps their objects. With
-    /// the space's mutex.
-    private func findTargets() throws(KernelErrno) {
-        targets.reserveCapacity(ops.count)
+    /// The checks made of each operation before anything is changed (uapi.md 6.2, 7a), and what it asks of the space.
+    /// With the space's mutex.
+    /// - Returns: whether no sparse region is to be waited for or refuses any.
+    private func planOperations() throws(KernelErrno) -> Bool {
+        plan.reserve(ops.count)
         var source = Source()
+        var areSettled = true
         for op in ops {
-            let isMap = op.kind == .map
-            if isMap {
+            let kind = op.kind
+            if kind == .map {
                 if source.object == nil || op.handle != source.handle { source = try hold(op.handle) }
                 guard op.boOffset & 4095 == 0, op.boOffset < source.size, op.range <= source.size - op.boOffset else {
                     throw .EINVAL
                 }
             }
             // A range of 0 splits mappings in the kernel (deviation ZERO-RANGE).
-            guard op.addr & 4095 == 0, op.range & 4095 == 0, op.range > 0, uvmm.vm.space.isValid(op.addr, op.range)
+            guard op.addr & 4095 == 0, op.range & 4095 == 0, op.range > 0,
+                gpuvm_range_valid(uvmm.vm.core, op.addr, op.range)
             else { throw .EINVAL }
-            targets.append(isMap ? source.target(of: op, uvmm.pageSizes) : nil)
+            plan.requests.append(request(op, kind, source))
+            plan.states.append(kind == .map ? state(op, source) : MappingState())
+            areSettled = areSettled && isSettled(op, kind)
         }
+        return areSettled
     }
 
     /// What the last map was of: the next one is mostly of the same.
     private struct Source {
         var handle: UInt32 = 0
         var object: Unmanaged<BufferObject>?
-        var pair = PairID(rawValue: 0)
+        var pair = GPUVM_BO_NONE
         var size: UInt64 = 0
-
-        func target(of op: BindOp, _ sizes: [PageSize]) -> Target {
-            object!._withUnsafeGuaranteedRef {
-                Target(pair: pair, pageShift: sizes.mappingShift(op.addr, op.range, op.boOffset, of: $0))
-            }
-        }
     }
 
     /// Keeps the object behind a handle, and its pair, until `free`.
     private func hold(_ handle: UInt32) throws(KernelErrno) -> Source {
         guard let object = file.objects[handle] else { throw .ENOENT }
         let pair = try uvmm.pair(for: object)
-        held.append(pair)
-        return Source(handle: handle, object: .passUnretained(object), pair: try pair.pair(), size: object.size)
+        plan.held.append(pair)
+        plan.keptPair = try pair.pair().rawValue
+        return Source(handle: handle, object: .passUnretained(object), pair: plan.keptPair, size: object.size)
     }
 
-    /// The checks against the sparse regions (7b).
-    private func validateRegions() throws(KernelErrno) {
-        // Mostly no region is in the way: one look at all.
-        let areSettled = uvmm.mutex.withLock { ops.allSatisfy(isSettled) }
-        if areSettled { return }
-        for op in ops { try validateRegion(op) }
+    /// Not a request to the space: an operation on sparse regions, or none there is.
+    private static let other = UInt32.max
+
+    private func request(_ op: BindOp, _ kind: BindOp.Kind?, _ source: Source) -> gpuvm_req {
+        switch kind {
+        case .map:
+            gpuvm_req(
+                addr: op.addr, range: op.range, offset: op.boOffset, bo: source.pair, kind: GPUVM_REQ_MAP.rawValue)
+        case .unmap:
+            gpuvm_req(addr: op.addr, range: op.range, offset: 0, bo: GPUVM_BO_NONE, kind: GPUVM_REQ_UNMAP.rawValue)
+        default:
+            gpuvm_req(addr: op.addr, range: op.range, offset: 0, bo: GPUVM_BO_NONE, kind: Self.other)
+        }
     }
 
-    /// There is nothing to wait for, and no region refuses it.
-    private func isSettled(_ op: BindOp) -> Bool {
-        guard op.kind == .map else { return op.kind != .mapSparse }
+    /// Of what a map makes, but for the region.
+    private func state(_ op: BindOp, _ source: Source) -> MappingState {
+        let shift = source.object!._withUnsafeGuaranteedRef {
+            uvmm.pageSizes.mappingShift(op.addr, op.range, op.boOffset, of: $0)
+        }
+        return MappingState(kind: op.pteKind, pageShift: shift, handle: op.handle, bind: sequence)
+    }
+
+    /// There is nothing to wait for, and no region refuses it (7b).
+    private func isSettled(_ op: BindOp, _ kind: BindOp.Kind?) -> Bool {
+        guard kind == .map else { return kind != .mapSparse }
         guard let region = uvmm.sparse.first(overlapping: op.addr, op.range) else { return true }
         return !region.isDirty && region.encloses(op.addr, op.range)
     }
@@ -154,104 +142,161 @@ extension BindJob {
     }
 }
 
-// MARK: - Map
+// MARK: - Application
 
 extension BindJob {
-    private func map(_ op: BindOp, _ target: Target) throws(KernelErrno) {
-        let region = uvmm.sparse.first(overlapping: op.addr, op.range)
-        if let region {
-            guard !region.isDirty else { throw .EINVAL }
-            guard region.encloses(op.addr, op.range) else { throw .ENOSPC }
-        }
-        let first = list.count
-        try execute(.map(addr: op.addr, range: op.range, pair: target.pair, offset: op.boOffset))
-        let victims = first..<list.count - 1
-        let id = list.made(at: list.count - 1)!
-
-        let shift = target.pageShift
-        uvmm.setState(
-            of: id,
-            MappingState(
-                kind: op.pteKind, pageShift: shift, inRegion: region != nil, handle: op.handle, bind: sequence))
-        made.append(id)
-        var next = op.addr
-        for i in victims {
-            let operation = list[i]
-            try removeVictim(operation)
-            guard uvmm.state(of: operation.victim!.id).pageShift == shift else {
-                clear(operation)
-                continue
+    private func applyOperations() throws(KernelErrno) {
+        var i = 0
+        while i < ops.count {
+            let run = i..<(plan.requests[i...].firstIndex { $0.kind == Self.other } ?? ops.count)
+            if run.isEmpty {
+                try changeRegions(i)
+                i += 1
+            } else {
+                try changeMappings(run)
+                i = run.upperBound
             }
-            let inherited = operation.hole!
-            if next < inherited.addr { try get(next, inherited.addr - next, shift) }
-            next = inherited.addr + inherited.range
         }
-        if next < op.addr + op.range { try get(next, op.addr + op.range - next, shift) }
+        guard plan.cutsOwn else { return }
+        plan.writes.removeAll { uvmm.state(of: $0.mapping).isGone }
+        plan.rewrites.removeAll { uvmm.state(of: $0.mapping).isGone }
     }
-}
 
-// MARK: - Unmap
-
-extension BindJob {
-    private func unmap(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
-        let first = list.count
-        try execute(.unmap(addr: addr, range: range))
-        for i in first..<list.count {
-            let operation = list[i]
-            try removeVictim(operation)
-            clear(operation)
+    private func changeRegions(_ i: Int) throws(KernelErrno) {
+        switch ops[i].kind {
+        case .mapSparse: try mapSparse(ops[i].addr, ops[i].range)
+        case .unmapSparse: try unmapSparse(i)
+        default: throw .EINVAL
         }
     }
 
-    private func clear(_ operation: Operation) {
-        let hole = operation.hole!
-        clears.append(uvmm.entries(operation.victim!, hole.addr, hole.range))
+    /// Maps and unmaps in a row: the space takes them as one.
+    private func changeMappings(_ run: Range<Int>) throws(KernelErrno) {
+        if !uvmm.sparse.isEmpty { for i in run { try placeInRegion(i) } }
+        var done = plan.list.count
+        try execute(run)
+        for i in run { try settle(plan.requests[i], plan.states[i], &done) }
+    }
+
+    private func placeInRegion(_ i: Int) throws(KernelErrno) {
+        let request = plan.requests[i]
+        guard request.kind == GPUVM_REQ_MAP.rawValue,
+            let region = uvmm.sparse.first(overlapping: request.addr, request.range)
+        else { return }
+        guard !region.isDirty else { throw .EINVAL }
+        guard region.encloses(request.addr, request.range) else { throw .ENOSPC }
+        plan.states[i].inRegion = true
+    }
+
+    private func execute(_ run: Range<Int>) throws(KernelErrno) {
+        try plan.requests.withUnsafeBufferPointer { requests throws(KernelErrno) in
+            try uvmm.vm.execute(UnsafeBufferPointer(rebasing: requests[run]), into: &plan.list)
+        }
+    }
+
+    /// What the space did for a request: its victims from operation `done` on, then the map.
+    private func settle(_ request: gpuvm_req, _ state: MappingState, _ done: inout Int) throws(KernelErrno) {
+        let operations = plan.list.operations
+        let isMap = request.kind == GPUVM_REQ_MAP.rawValue
+        let end = request.addr + request.range
+        // What a map does not inherit references for begins here.
+        var next = request.addr
+        while done < operations.count, operations[done].isVictim(of: request) {
+            let op = operations[done]
+            done += 1
+            let left = try removeVictim(op)
+            let hole = op.hole
+            if isMap, left.pageShift == state.pageShift {
+                try get(next, upTo: hole.addr, state.pageShift)
+                next = hole.addr + hole.range
+            } else {
+                plan.clears.append(entries(op, hole.addr, hole.range, op.va, left))
+            }
+        }
+        guard isMap else { return }
+        let op = operations[done]
+        done += 1
+        uvmm.setState(of: MappingID(rawValue: op.va), state)
+        plan.writes.append(entries(op, op.addr, op.range, op.va, state))
+        try get(next, upTo: end, state.pageShift)
     }
 
     /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
-    private func removeVictim(_ operation: Operation) throws(KernelErrno) {
-        let victim = operation.victim!
-        keepObject(of: victim)
-        let shift = uvmm.pageShift(after: operation)
-        var state = uvmm.state(of: victim.id)
-        undo.append(.state(of: victim.id, state))
+    /// - Returns: its state then.
+    private func removeVictim(_ op: gpuvm_op) throws(KernelErrno) -> MappingState {
+        keepObject(of: op)
+        let id = MappingID(rawValue: op.va)
+        var state = uvmm.state(of: id)
+        let isOwn = state.writer == sequence
+        let shift = pageShift(after: op, state.pageShift)
         let isDemoted = state.pageShift > shift
+        if isOwn || isDemoted { plan.undo.append(.state(of: id, state)) }
         if isDemoted {
-            try get(victim.addr, victim.range, shift)
-            demoted.append(uvmm.entries(victim))
+            try get(op.addr, upTo: op.addr + op.range, shift)
+            plan.demoted.append(entries(op, op.addr, op.range, op.va, state))
             state.pageShift = shift
         }
-        let isOwn = state.writer == sequence
-        if case .remap(_, let prev, let next, _) = operation {
-            var piece = state
-            if isDemoted { piece.writer = sequence }
-            for id in [prev?.id, next?.id] {
-                guard let id else { continue }
-                uvmm.setState(of: id, piece)
-                if isOwn || isDemoted { made.append(id) }
-            }
+        op.forEachPiece { follow(op, $0, state, isWritten: isOwn || isDemoted) }
+        if isOwn {
+            state.isGone = true
+            plan.cutsOwn = true
         }
-        state.isGone = state.isGone || isOwn
-        uvmm.setState(of: victim.id, state)
+        if isOwn || isDemoted { uvmm.setState(of: id, state) }
+        return state
     }
 
-    private func keepObject(of victim: Mapping) {
-        guard victim.pair != keptPair else { return }
-        keptPair = victim.pair
-        kept.append(uvmm.object(behind: victim))
+    /// Has a piece of a victim follow it.
+    /// - Parameter isWritten: this job writes its entries.
+    private func follow(_ op: gpuvm_op, _ piece: gpuvm_op.Piece, _ victim: MappingState, isWritten: Bool) {
+        var state = victim
+        if isWritten { state.writer = sequence }
+        uvmm.setState(of: MappingID(rawValue: piece.va), state)
+        guard isWritten else { return }
+        let entries = entries(op, piece.addr, piece.range, piece.va, state)
+        if state.bind == sequence { plan.writes.append(entries) } else { plan.rewrites.append(entries) }
     }
-}
 
-extension UVMM {
     /// The largest page size at which what is left of a victim can be mapped.
-    fileprivate func pageShift(after operation: Operation) -> Int {
-        let victim = operation.victim!
-        let shift = state(of: victim.id).pageShift
-        guard shift > 12, case .remap(_, let prev, let next, _) = operation else { return shift }
-        let object = object(behind: victim)
-        return [prev, next].compactMap { $0 }.reduce(shift) {
-            min($0, pageSizes.mappingShift($1.addr, $1.range, $1.offset, of: object))
+    private func pageShift(after op: gpuvm_op, _ shift: Int) -> Int {
+        var least = shift
+        guard shift > 12 else { return least }
+        op.forEachPiece { piece in
+            let own = object(of: op)._withUnsafeGuaranteedRef {
+                uvmm.pageSizes.mappingShift(piece.addr, piece.range, op.offset + (piece.addr - op.addr), of: $0)
+            }
+            least = min(least, own)
         }
+        return least
+    }
+
+    private func keepObject(of victim: gpuvm_op) {
+        guard victim.bo != plan.keptPair else { return }
+        plan.keptPair = victim.bo
+        plan.kept.append(object(of: victim).takeUnretainedValue())
+    }
+
+    /// The object behind an operation's mapping; not retained.
+    private func object(of op: gpuvm_op) -> Unmanaged<BufferObject> {
+        if let shown = plan.shown, shown.pair == op.bo { return shown.object }
+        let object = uvmm.object(of: PairID(rawValue: op.bo))
+        plan.shown = (op.bo, object)
+        return object
+    }
+
+    /// Entries of what an operation is about, or of a part of it.
+    private func entries(
+        _ op: gpuvm_op, _ addr: UInt64, _ range: UInt64, _ mapping: gpuvm_va, _ state: MappingState
+    ) -> BindPlan.Entries {
+        BindPlan.Entries(
+            addr: addr, range: range, offset: op.offset + (addr - op.addr), object: object(of: op),
+            mapping: MappingID(rawValue: mapping), state: state)
+    }
+
+    /// Takes references on the pages of a range, if there are any in it.
+    private func get(_ addr: UInt64, upTo end: UInt64, _ shift: Int) throws(KernelErrno) {
+        guard addr < end else { return }
+        try uvmm.tables.get(addr, end - addr, shift: shift)
+        plan.undo.append(.references(addr: addr, range: end - addr, shift: shift))
     }
 }
 
@@ -264,28 +309,16 @@ extension BindJob {
         try uvmm.tables.getSparse(addr, range)
         let region = SparseRegion(addr: addr, range: range)
         uvmm.sparse.insert(region)
-        undo.append(.region(region))
+        plan.undo.append(.region(region))
     }
 
-    private func unmapSparse(_ addr: UInt64, _ range: UInt64) throws(KernelErrno) {
-        guard let region = uvmm.sparse.find(addr, range), !region.isDirty else { throw .ENOENT }
-        try unmap(addr, range)
-        uvmm.sparse.setDirty(addr, true)
-        undo.append(.dirty(addr: addr))
-        removedRegions.append(region)
-    }
-}
-
-// MARK: - References
-
-extension BindJob {
-    private func execute(_ request: GPUVM.Request) throws(KernelErrno) {
-        try uvmm.vm.execute(request, into: &list)
-    }
-
-    private func get(_ addr: UInt64, _ range: UInt64, _ shift: Int) throws(KernelErrno) {
-        try uvmm.tables.get(addr, range, shift: shift)
-        undo.append(.references(addr: addr, range: range, shift: shift))
+    private func unmapSparse(_ i: Int) throws(KernelErrno) {
+        guard let region = uvmm.sparse.find(ops[i].addr, ops[i].range), !region.isDirty else { throw .ENOENT }
+        plan.requests[i].kind = GPUVM_REQ_UNMAP.rawValue
+        try changeMappings(i..<i + 1)
+        uvmm.sparse.setDirty(region.addr, true)
+        plan.undo.append(.dirty(addr: region.addr))
+        plan.removedRegions.append(region)
     }
 }
 
@@ -295,7 +328,7 @@ extension BindJob {
     /// Takes everything back, youngest first. Nothing here needs memory.
     private func rollBack() {
         uvmm.changeTables {
-            while let step = undo.popLast() {
+            while let step = plan.undo.popLast() {
                 switch step {
                 case .state(let id, let state): uvmm.setState(of: id, state)
                 case .references(let addr, let range, let shift): try? uvmm.tables.put(addr, range, shift: shift)
@@ -303,11 +336,34 @@ extension BindJob {
                 case .dirty(let addr): uvmm.sparse.setDirty(addr, false)
                 }
             }
-            if list.isApplied { uvmm.vm.revert(&list) }
+            if plan.list.isApplied { uvmm.vm.revert(&plan.list) }
         }
         // What `free` would have seen to was not done.
-        clears = []
-        demoted = []
-        removedRegions = []
+        plan.clears.removeAll()
+        plan.demoted.removeAll()
+        plan.removedRegions.removeAll()
+    }
+}
+
+// MARK: - Operations
+
+extension gpuvm_op {
+    /// What goes of a victim.
+    fileprivate var hole: (addr: UInt64, range: UInt64) { (addr + prev_range, range - prev_range - next_range) }
+
+    /// It is in the way of a request; with that carried out nothing is any more.
+    fileprivate func isVictim(of request: gpuvm_req) -> Bool {
+        UInt32(kind) != GPUVM_OP_MAP.rawValue && addr < request.addr + request.range && request.addr < addr + range
+    }
+
+    fileprivate struct Piece {
+        let va: gpuvm_va
+        let addr, range: UInt64
+    }
+
+    /// What is left of a victim.
+    fileprivate func forEachPiece(_ body: (Piece) -> Void) {
+        if prev_range > 0 { body(Piece(va: prev, addr: addr, range: prev_range)) }
+        if next_range > 0 { body(Piece(va: next, addr: addr + (range - next_range), range: next_range)) }
     }
 }

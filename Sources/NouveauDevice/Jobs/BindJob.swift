@@ -26,59 +26,16 @@ internal import NouveauUAPI
 final class BindJob: Job, @unchecked Sendable {
     let uvmm: UVMM
     /// Whose handles the operations name; only for `submit`.
-    unowned let file: DeviceFile
+    unowned(unsafe) let file: DeviceFile
     let sequence: UInt32
     let ops: [BindOp]
-    /// For each operation: what it maps.
-    @exclusivity(unchecked) var targets: [Target?] = []
-    /// The pairs of objects that are mapped, with a reference for each: one for maps of an object in a row.
-    @exclusivity(unchecked) var held: [VMBO] = []
-    /// The objects of victims, likewise: their memory stays until no entry shows it any more.
-    @exclusivity(unchecked) var kept: [BufferObject] = []
-    @exclusivity(unchecked) var keptPair: PairID?
-    /// Holds the victims until `free`.
-    @exclusivity(unchecked) var list: OperationList
-
-    /// What a map needs to know of its object. `held` keeps it.
-    struct Target {
-        let pair: PairID
-        let pageShift: Int
-    }
-
-    /// Entries of one mapping, or of a part of it, as they were when the job was submitted. The job keeps the object.
-    struct Entries {
-        var addr, range, offset: UInt64
-        let object: Unmanaged<BufferObject>
-        var state: MappingState
-    }
-
-    /// What was taken out of the space and passes on no references: cleared in `run`, put in `free`.
-    @exclusivity(unchecked) var clears: [Entries] = []
-    /// The large pages of what was demoted: likewise, but cleared after the others.
-    @exclusivity(unchecked) var demoted: [Entries] = []
-    /// What is left of what was demoted, written before anything is cleared; and what this job mapped, written after.
-    @exclusivity(unchecked) var rewrites: [Entries] = []
-    @exclusivity(unchecked) var writes: [Entries] = []
-
-    /// Mappings whose entries this job writes, those it removed again included.
-    @exclusivity(unchecked) var made: [MappingID] = []
-    /// Regions it removes.
-    @exclusivity(unchecked) var removedRegions: [SparseRegion] = []
-
-    /// How to take back what was done but to the space, youngest last.
-    enum Undo {
-        case state(of: MappingID, MappingState)
-        case references(addr: UInt64, range: UInt64, shift: Int)
-        case region(SparseRegion)
-        case dirty(addr: UInt64)
-    }
-    @exclusivity(unchecked) var undo: [Undo] = []
+    let plan: BindPlan
 
     init(_ uvmm: UVMM, _ jobs: JobQueue, _ file: DeviceFile, _ ops: [BindOp]) throws(KernelErrno) {
         self.uvmm = uvmm
         self.file = file
         self.ops = ops
-        list = OperationList(allocator: uvmm.allocator)
+        plan = uvmm.takePlan()
         sequence = uvmm.nextBind()
         try super.init(jobs, credits: 1)
     }
@@ -94,10 +51,10 @@ final class BindJob: Job, @unchecked Sendable {
 
     override func run() throws(KernelErrno) -> Fence? {
         uvmm.changeTables {
-            for entries in rewrites { uvmm.write(entries) }
-            for entries in clears { uvmm.clear(entries) }
-            for entries in demoted { uvmm.clear(entries) }
-            for entries in writes { uvmm.write(entries) }
+            uvmm.write(plan.rewrites)
+            for entries in plan.clears { uvmm.clear(entries) }
+            for entries in plan.demoted { uvmm.clear(entries) }
+            uvmm.write(plan.writes)
         }
         return nil
     }
@@ -105,29 +62,13 @@ final class BindJob: Job, @unchecked Sendable {
     override func free() {
         uvmm.mutex.lock()
         uvmm.changeTables {
-            for entries in clears { uvmm.put(entries) }
-            for entries in demoted { uvmm.put(entries) }
-            for region in removedRegions { uvmm.putSparse(region) }
-            uvmm.vm.commit(&list)
+            for entries in plan.clears { uvmm.put(entries) }
+            for entries in plan.demoted { uvmm.put(entries) }
+            for region in plan.removedRegions { uvmm.putSparse(region) }
+            uvmm.vm.commit(&plan.list)
         }
-        for pair in held { uvmm.put(pair) }
+        for pair in plan.held { uvmm.put(pair) }
         uvmm.mutex.unlock()
-    }
-}
-
-extension Operation {
-    /// The mapping that goes, or is replaced by what is left of it; `nil`: nothing goes.
-    var victim: Mapping? {
-        switch self {
-        case .unmap(let victim, _), .remap(let victim, _, _, _): victim
-        default: nil
-        }
-    }
-
-    /// What goes of the victim.
-    var hole: (addr: UInt64, range: UInt64)? {
-        guard case .remap(let victim, let prev, let next, _) = self else { return victim.map { ($0.addr, $0.range) } }
-        let start = prev.map { $0.addr + $0.range } ?? victim.addr
-        return (start, (next?.addr ?? victim.end) - start)
+        uvmm.giveBack(plan)
     }
 }

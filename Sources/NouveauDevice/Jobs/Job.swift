@@ -6,7 +6,8 @@ internal import KernelErrno
 ///
 /// Source: jobs.md 1.
 class Job: SchedulerJob, @unchecked Sendable {
-    unowned let jobs: JobQueue
+    /// Outlives its jobs.
+    unowned(unsafe) let jobs: JobQueue
     /// Its number in the log, where there is one.
     var logged = 0
 

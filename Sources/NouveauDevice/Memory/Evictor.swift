@@ -130,9 +130,9 @@ extension Evictor {
             memory.release(place)
             return false
         }
-        if object.isResident { object.forEachVMBO { $0.uvmm?.clearMappings(of: $0) } }
+        if object.isResident { object.forEachVMBO { $0.uvmm.clearMappings(of: $0) } }
         object.memory.move(to: place)
-        if object.isResident { object.forEachVMBO { $0.uvmm?.writeMappings(of: $0) } }
+        if object.isResident { object.forEachVMBO { $0.uvmm.writeMappings(of: $0) } }
         for space in spaces { space.mutex.unlock() }
         return true
     }
@@ -142,7 +142,8 @@ extension Evictor {
         var spaces: [UVMM] = []
         var busy: UVMM?
         object.forEachVMBO {
-            guard busy == nil, let space = $0.uvmm, space !== held else { return }
+            let space = $0.uvmm
+            guard busy == nil, space !== held else { return }
             if space.mutex.tryLock() { spaces.append(space) } else { busy = space }
         }
         guard let busy else { return spaces }
