@@ -6,9 +6,11 @@ let package = Package(
     name: "bench",
     dependencies: [.package(name: "gpuvm", path: "..")],
     targets: [
+        .systemLibrary(name: "Peers", path: "opened"),
         .executableTarget(
             name: "sync",
             dependencies: [
+                "Peers",
                 .product(name: "DRMLock", package: "gpuvm"),
                 .product(name: "DRMSync", package: "gpuvm"),
                 .product(name: "DRMScheduler", package: "gpuvm"),

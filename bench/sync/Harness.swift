@@ -4,6 +4,12 @@ import Glibc
 struct Row {
     let name: String
     let count: Int
+    /// ns it may take.
+    var most: Double = 0
+    /// How many times faster than the kernel it is to be.
+    var target: Double = 0
+    /// The same by the kernel's code.
+    var kernel: ((Int) -> UInt64)? = nil
     let run: (Int) -> UInt64
 }
 
@@ -21,44 +27,88 @@ func measure(_ body: () -> Void) -> UInt64 {
     return processorTime() - start
 }
 
-/// Runs the rows in turns, `rounds` times, and prints the median of each, its spread, and its ratio to the first.
+/// Runs the rows, and the kernel's beside them, in turns, `rounds` times, and prints the medians as bench/report.h does.
+/// The first row is the limit: what the others are made of at least.
 func report(_ title: String, rounds: Int, _ all: [Row]) {
     let rows = all.prefix(1) + all.dropFirst().filter { row in part.map { row.name.contains($0) } ?? true }
-    var times = [[Double]](repeating: [], count: rows.count)
+    var ours = [[Double]](repeating: [], count: rows.count), kernel = ours
     for _ in 0..<rounds {
-        for (i, row) in rows.enumerated() { times[i].append(Double(row.run(row.count)) / Double(row.count)) }
+        for (i, row) in rows.enumerated() {
+            ours[i].append(Double(row.run(row.count)) / Double(row.count))
+            if let run = row.kernel { kernel[i].append(Double(run(row.count)) / Double(row.count)) }
+        }
     }
-    print("\n\(title), \(rounds) rounds; ns, and the spread between the rounds' quartiles")
-    var limit = 1.0
+    let limit = median(ours[0])
+    print("\n\(padded(title, 58)) ours ns  kernel ns    times   target  spread   limit ns")
     for (i, row) in rows.enumerated() {
-        let sorted = times[i].sorted()
-        let median = sorted[rounds / 2], spread = sorted[rounds * 3 / 4] - sorted[rounds / 4]
-        if i == 0 { limit = median }
-        print("  \(padded(row.name, 52))\(number(median)) ± \(number(spread))   \(number(median / limit)) x limit")
-        add(Comparison(name: "\(title), \(row.name)", ours: median, limit: limit, spread: spread / 2 / median))
+        let result = Result(row, ours[i], kernel[i], limit: i == 0 ? 0 : limit)
+        result.print()
+        result.write(title)
     }
 }
 
-struct Comparison {
-    let name: String
-    let ours, limit, spread: Double
+/// Of one row; see `struct bench_row_result` in bench/report.h.
+private struct Result {
+    let row: Row
+    let ours, kernel, ratio, spread, limit: Double
+
+    init(_ row: Row, _ ours: [Double], _ kernel: [Double], limit: Double) {
+        let ratios = zip(kernel, ours).map { $0 / $1 }
+        self.row = row
+        self.ours = median(ours)
+        self.kernel = median(kernel)
+        self.ratio = median(ratios)
+        self.spread = halfSpread(ratios.isEmpty ? ours : ratios)
+        self.limit = limit
+    }
+
+    private var isMissed: Bool { row.most > 0 && ours > row.most || ratio > 0 && ratio < row.target }
+
+    func print() {
+        let target = row.most > 0 ? "≤\(Int(row.most)) ns" : row.target > 0 ? number(row.target, 1) : "-"
+        Swift.print(
+            "  \(padded(row.name, 54)) \(number(ours, 9)) \(number(kernel, 10)) \(number(ratio, 8)) "
+                + "\(aligned(target, 8)) \(aligned("\(Int((100 * spread).rounded()))%", 7)) \(number(limit, 10))"
+                + (isMissed ? "  < target" : ""))
+    }
+
+    /// A line of build/bench.json, to the file that BENCH_ROWS names.
+    func write(_ title: String) {
+        guard let path = getenv("BENCH_ROWS"), let file = fopen(path, "a") else { return }
+        let peer = kernel > 0 ? kernel : limit
+        fputs(
+            "{\"name\": \"\(title), \(row.name)\", \"ours\": \(ours), \"peer\": \(peer), "
+                + "\"ratio\": \(kernel > 0 ? ratio : peer / ours), \"spread\": \(spread), "
+                + "\"peer_name\": \"\(kernel > 0 ? "kernel" : limit > 0 ? "limit" : "")\", \"target\": \(row.target), "
+                + "\"target_ns\": \(row.most), \"best_other\": \(limit), "
+                + "\"best_other_name\": \"\(limit > 0 ? "limit" : "")\"}\n", file)
+        fclose(file)
+    }
 }
 
-/// A line of build/bench.json, as bench/report.h writes them, to the file that BENCH_ROWS names.
-private func add(_ c: Comparison) {
-    guard let path = getenv("BENCH_ROWS"), let file = fopen(path, "a") else { return }
-    fputs(
-        "{\"name\": \"\(c.name)\", \"ours\": \(c.ours), \"peer\": \(c.limit), \"ratio\": \(c.limit / c.ours), "
-            + "\"spread\": \(c.spread), \"peer_name\": \"limit\"}\n", file)
-    fclose(file)
+/// 0: of nothing.
+private func median(_ values: [Double]) -> Double {
+    guard !values.isEmpty else { return 0 }
+    let sorted = values.sorted(), n = sorted.count
+    return n % 2 == 1 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2
+}
+
+/// Half of the range that the middle half takes, as a part of the median.
+private func halfSpread(_ values: [Double]) -> Double {
+    let sorted = values.sorted(), n = sorted.count
+    return (sorted[3 * n / 4] - sorted[n / 4]) / 2 / median(values)
 }
 
 private func padded(_ text: String, _ width: Int) -> String {
     text + String(repeating: " ", count: max(1, width - text.count))
 }
 
-private func number(_ value: Double) -> String {
+private func aligned(_ text: String, _ width: Int) -> String {
+    String(repeating: " ", count: max(0, width - text.count)) + text
+}
+
+/// With one digit behind the point; `-`: 0, there is none.
+private func number(_ value: Double, _ width: Int) -> String {
     let tenths = Int((value * 10).rounded())
-    let text = "\(tenths / 10).\(tenths % 10)"
-    return String(repeating: " ", count: max(0, 9 - text.count)) + text
+    return aligned(value > 0 ? "\(tenths / 10).\(tenths % 10)" : "-", width)
 }

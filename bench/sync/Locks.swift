@@ -15,6 +15,7 @@ private final class Locked {
 func benchLocks(_ rounds: Int) {
     for (name, gate) in [("stepped", SteppedGate()), ("threaded", ThreadedGate())] as [(String, Gate)] {
         let objects = (0..<64).map { _ in Locked(gate) }, one = objects[0]
+        let locks = objects.map(Unmanaged.passUnretained)
         let ticket = AcquireContext(gate: gate)
         report("locks, \(name) gate, uncontended: lock + unlock", rounds: rounds, [
             Row(name: "limit: a locked add", count: 1_000_000) { count in
@@ -29,14 +30,16 @@ func benchLocks(_ rounds: Int) {
                 }
             },
             Row(name: "ww mutex with a ticket, 64 objects, each", count: 64 * 4_000) { count in
-                measure {
+                let time = measure {
                     for _ in 0..<count / 64 {
                         ticket.begin()
-                        for object in objects { try! object.ww.lock(ticket) }
-                        for object in objects { object.ww.unlock() }
+                        for lock in locks { lock._withUnsafeGuaranteedRef { try! $0.ww.lock(ticket) } }
+                        for lock in locks { lock._withUnsafeGuaranteedRef { $0.ww.unlock() } }
                         ticket.end()
                     }
                 }
+                withExtendedLifetime(objects) {}
+                return time
             },
         ])
     }

@@ -3,6 +3,7 @@ import DRMLock
 import DRMSync
 import GPUVM
 import KernelErrno
+import Peers
 import Synchronization
 
 private final class Driver: VMDriver {
@@ -65,23 +66,32 @@ private func benchExecLock(_ gate: Gate, _ rounds: Int) {
     let modes: [(String, VM.Flags)] = [("plain", []), ("protected", .resvProtected), ("immediate", .immediateMode)]
     for size in [1, 10, 100, 1000, 10_000] {
         let objects = (0..<size).map { _ in MappableObject(gate: gate) }, exec = Exec(gate: gate, capacity: size + 1)
+        let locks = objects.map { Unmanaged.passUnretained($0.reservation) }
         let count = max(1, 100_000 / size) * size
+        let kernel = [false, true].map { KernelSpace(Kernel.exec, size, isProtected: $0) }
+        defer { for kernel in kernel { kernel?.close() } }
         report("exec_lock + unlock, \(size) external objects, each", rounds: rounds, [
             Row(name: "limit: lock + unlock with a ticket", count: count) { count in
                 let ticket = AcquireContext(gate: gate)
                 let time = measure {
                     for _ in 0..<count / size {
-                        for object in objects { try! object.reservation.lock.lock(ticket) }
-                        for object in objects { object.reservation.unlock() }
+                        for lock in locks { lock._withUnsafeGuaranteedRef { try! $0.lock.lock(ticket) } }
+                        for lock in locks { lock._withUnsafeGuaranteedRef { $0.unlock() } }
                     }
                 }
                 ticket.end()
+                withExtendedLifetime(objects) {}
                 return time
             }
         ] + modes.map { name, flags in
             let vm = makeVM(gate, flags)
             vm.listAll(objects, exec)
-            return Row(name: name, count: count) { count in
+            // It has no immediate mode that locks otherwise.
+            let kernel = kernel[flags == .resvProtected ? 1 : 0]
+            return Row(
+                name: name, count: count, most: size == 100 ? 25 : 0,
+                kernel: kernel.map { kernel in { count in measure { kernel.run(count / size) } } }
+            ) { count in
                 measure {
                     for _ in 0..<count / size {
                         try! vm.execLock(exec, fences: 0)
@@ -91,6 +101,21 @@ private func benchExecLock(_ gate: Gate, _ rounds: Int) {
             }
         })
     }
+}
+
+/// The same in the kernel's code, whose locks are nothing but a mark of who holds them.
+private struct KernelSpace {
+    private let peer: exec_peer
+    private let space: UnsafeMutableRawPointer
+
+    init?(_ peer: exec_peer?, _ objects: Int, isProtected: Bool) {
+        guard let peer, let space = peer.open(objects, isProtected) else { return nil }
+        self.peer = peer
+        self.space = space
+    }
+
+    func run(_ times: Int) { peer.run(space, times) }
+    func close() { peer.close(space) }
 }
 
 extension VM {
