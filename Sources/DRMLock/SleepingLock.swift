@@ -35,8 +35,14 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
 
     /// The count of the holder's ticket is the caller's to raise.
     @inlinable borrowing func tryLock(_ context: AcquireContext?) -> Bool {
+        if gate.countsLocks {
+            // One runs at a time.
+            guard word.load(ordering: .relaxed) == 0 else { return false }
+            word.store(Self.word(of: context), ordering: .relaxed)
+            return true
+        }
         // Releasing: who waits reads the ticket's stamp.
-        word.compareExchange(
+        return word.compareExchange(
             expected: 0, desired: Self.word(of: context), ordering: .acquiringAndReleasing
         ).exchanged
     }
@@ -46,12 +52,14 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         if let holder = UnsafeRawPointer(bitPattern: word & ~3) {
             Unmanaged<AcquireContext>.fromOpaque(holder)._withUnsafeGuaranteedRef { $0.acquired -= 1 }
         }
-        // Acquiring: who waited and went has read the ticket's stamp.
-        if word & 2 != 0
-            || !self.word.compareExchange(
-                expected: word, desired: 0, ordering: .acquiringAndReleasing
-            ).exchanged
-        {
+        if word & 2 != 0 {
+            unlockToWaiter()
+        } else if gate.countsLocks {
+            self.word.store(0, ordering: .relaxed)
+        } else if !self.word.compareExchange(
+            // Acquiring: who waited and went has read the ticket's stamp.
+            expected: word, desired: 0, ordering: .acquiringAndReleasing
+        ).exchanged {
             unlockToWaiter()
         }
     }

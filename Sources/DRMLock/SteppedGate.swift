@@ -283,11 +283,12 @@ public final class SteppedGate: Gate, @unchecked Sendable {
 
     private func runHere(_ work: Work) {
         holder._withUnsafeGuaranteedRef { below in
-            let runner = below.runnerAbove ?? below.makeRunnerAbove()
             below.isBuried = true
             if case .ready = below.state { ready.remove(below) }
-            become(runner)
-            execute(work, as: runner)
+            below.runner()._withUnsafeGuaranteedRef { runner in
+                become(runner)
+                execute(work, as: runner)
+            }
             become(below)
             below.isBuried = false
             // It was, or became so meanwhile.
@@ -398,10 +399,10 @@ final class SteppedActor: GateActor, @unchecked Sendable {
         baton.deallocate()
     }
 
-    func makeRunnerAbove() -> SteppedActor {
-        let runner = SteppedActor("", gate: gate)
-        runnerAbove = runner
-        return runner
+    /// ``runnerAbove``, which it keeps.
+    func runner() -> Unmanaged<SteppedActor> {
+        if runnerAbove == nil { runnerAbove = SteppedActor("", gate: gate) }
+        return .passUnretained(runnerAbove.unsafelyUnwrapped)
     }
 
     func post() { sem_post(baton) }
