@@ -5,17 +5,17 @@ internal import KernelErrno
 /// Hands one job out.
 final class RunWork: Work, @unchecked Sendable {
     /// Whose it is, which outlives its runs.
-    @exclusivity(unchecked) unowned(unsafe) var scheduler: Scheduler!
+    @exclusivity(unchecked) var scheduler: Unmanaged<Scheduler>!
 
-    override func run() { scheduler.runOne() }
+    override func run() { scheduler._withUnsafeGuaranteedRef { $0.runOne() } }
 }
 
 /// Frees what is finished.
 final class FreeWork: Work, @unchecked Sendable {
     /// Whose it is, which outlives its runs.
-    @exclusivity(unchecked) unowned(unsafe) var scheduler: Scheduler!
+    @exclusivity(unchecked) var scheduler: Unmanaged<Scheduler>!
 
-    override func run() { scheduler.freeFinished() }
+    override func run() { scheduler._withUnsafeGuaranteedRef { $0.freeFinished() } }
 }
 
 // The way of a job (jobs.md §6.3).
@@ -24,19 +24,22 @@ extension Scheduler {
     fileprivate func runOne() {
         guard !isPaused, let entity = select() else { return }
         gate.beginSignalling()
-        if let job = entity.takeJob(for: self) {
-            run(job, of: entity)
-        } else {
-            setUnused(entity)
+        entity._withUnsafeGuaranteedRef { entity in
+            if let job = entity.takeJob(for: self) {
+                // It keeps itself until it is freed.
+                job._withUnsafeGuaranteedRef { run($0, of: entity) }
+            } else {
+                setUnused(entity)
+            }
         }
         gate.endSignalling()
         enqueueRunIfAnyWaits()
     }
 
-    /// The entity whose turn it is. It is in use from here until ``setUnused(_:)``.
+    /// The entity whose turn it is. It is in use, and does not go away, from here until ``setUnused(_:)``.
     ///
     /// When the credits do not suffice for its job, everybody waits: otherwise big jobs would never get their turn.
-    private func select() -> SchedulerEntity? {
+    private func select() -> RunQueue.Link? {
         queueLock.lock()
         let (entity, isTooBig) = firstReady()
         queueLock.unlock()
@@ -44,16 +47,20 @@ extension Scheduler {
         return entity
     }
 
-    private func firstReady() -> (SchedulerEntity?, isTooBig: Bool) {
+    private func firstReady() -> (RunQueue.Link?, isTooBig: Bool) {
         for i in runQueues.indices {
             var next = runQueues[i].first
-            while let entity = next?.takeUnretainedValue() {
-                if !entity.isBlocked {
-                    let (hasCredits, isTooBig) = entity.firstJob._withUnsafeGuaranteedRef { checkCredits(for: $0) }
-                    if hasCredits { entity.inUse.store(true, ordering: .relaxed) }
-                    return (hasCredits ? entity : nil, isTooBig)
+            while let link = next {
+                let (isBlocked, following) = link._withUnsafeGuaranteedRef { ($0.isBlocked, $0.nextWaiting) }
+                if !isBlocked {
+                    let (hasCredits, isTooBig) = link._withUnsafeGuaranteedRef { entity in
+                        let answer = entity.firstJob._withUnsafeGuaranteedRef { checkCredits(for: $0) }
+                        if answer.0 { entity.inUse.store(true, ordering: .relaxed) }
+                        return answer
+                    }
+                    return (hasCredits ? link : nil, isTooBig)
                 }
-                next = entity.nextWaiting
+                next = following
             }
         }
         return (nil, false)
@@ -126,7 +133,8 @@ extension Scheduler {
     /// Another run would find nothing where no entity waits; who comes to wait asks for one.
     private func enqueueRunIfAnyWaits() {
         queueLock.lock()
-        let anyWaits = runQueues.indices.contains { runQueues[$0].first != nil }
+        var anyWaits = false
+        for i in runQueues.indices where runQueues[i].first != nil { anyWaits = true }
         queueLock.unlock()
         if anyWaits { enqueueRun() }
     }
@@ -134,18 +142,22 @@ extension Scheduler {
     private func takeFinished() -> SchedulerJob? {
         pendingLock.lock()
         defer { pendingLock.unlock() }
-        guard let job = pending.first?.takeUnretainedValue() else { return nil }
-        let fence = job.finished
-        guard fence.isFlaggedSignaled else { return nil }
-        pending.remove(job)
-        let time = fence.timestamp, begun = fence.scheduledTimestamp
-        if timeout != .never { timer.disarm() }
-        if let next = pending.first {
-            next._withUnsafeGuaranteedRef { $0.finished.moveScheduled(to: time) }
-            startTimer()
+        guard let first = pending.first else { return nil }
+        return first._withUnsafeGuaranteedRef { job in
+            let fence = job.finishedReference
+            guard fence._withUnsafeGuaranteedRef({ $0.isFlaggedSignaled }) else { return nil }
+            pending.remove(job)
+            let (time, begun) = fence._withUnsafeGuaranteedRef { ($0.timestamp, $0.scheduledTimestamp) }
+            if timeout != .never { timer.disarm() }
+            if let next = pending.first {
+                next._withUnsafeGuaranteedRef { job in
+                    job.finishedReference._withUnsafeGuaranteedRef { $0.moveScheduled(to: time) }
+                }
+                startTimer()
+            }
+            account(job, time > begun ? time - begun : 0)
+            return job.takeItself()
         }
-        account(job, time > begun ? time - begun : 0)
-        return job
     }
 
     /// The job took this long, in ns. The pending-list lock is held.

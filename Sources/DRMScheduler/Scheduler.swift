@@ -97,8 +97,8 @@ public final class Scheduler: @unchecked Sendable {
         let timeoutWork = TimeoutWork(
             queue: queues?.timeout ?? WorkQueue("\(name) timeout", gate: gate, mayPark: true))
         timer = Timer(timeoutWork)
-        runWork.scheduler = self
-        freeWork.scheduler = self
+        runWork.scheduler = .passUnretained(self)
+        freeWork.scheduler = .passUnretained(self)
         timeoutWork.scheduler = self
     }
 

@@ -201,22 +201,25 @@ public final class SchedulerEntity: @unchecked Sendable {
 
     /// Takes the first job, unless it has to wait for something; then the scheduler will be woken.
     /// - Parameter scheduler: its own.
-    func takeJob(for scheduler: Scheduler) -> SchedulerJob? {
-        let job = firstJob.takeUnretainedValue()
-        while let dependency = job.takeDependency() ?? scheduler.driver.prepare(job) {
-            if wait(for: dependency) { return nil }
+    /// - Returns: the job, which keeps itself.
+    func takeJob(for scheduler: Scheduler) -> JobList.Link? {
+        let link = firstJob
+        return link._withUnsafeGuaranteedRef { job in
+            while let dependency = job.takeDependency() ?? scheduler.driver.prepare(job) {
+                if wait(for: dependency) { return nil }
+            }
+            var fence = Optional(job.finished)
+            if let guilt, guilt.isSet { fence!.setError(.ECANCELED) }
+            lock.lock()
+            swap(&lastScheduled, &fence)
+            queue.remove(job)
+            scheduler.queueLock.lock()
+            head = queue.first
+            runQueue.unsafelyUnwrapped.pointee.took(from: self, next: head)
+            scheduler.queueLock.unlock()
+            lock.unlock()
+            return link
         }
-        var fence = Optional(job.finished)
-        if let guilt, guilt.isSet { fence!.setError(.ECANCELED) }
-        lock.lock()
-        swap(&lastScheduled, &fence)
-        queue.remove(job)
-        scheduler.queueLock.lock()
-        head = queue.first
-        runQueue.unsafelyUnwrapped.pointee.took(from: self, next: head)
-        scheduler.queueLock.unlock()
-        lock.unlock()
-        return job
     }
 
     /// - Returns: false: there is nothing to wait for.

@@ -83,6 +83,8 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
 
     /// Signals when it is finished. It must be armed.
     public final var finished: SchedulerFence { fence! }
+    /// The same, not retained.
+    final var finishedReference: Unmanaged<SchedulerFence> { .passUnretained(fence.unsafelyUnwrapped) }
     /// Signals when it is handed to the hardware.
     public final var scheduled: Fence { fence!.scheduled }
     public final var isArmed: Bool { fence != nil }
@@ -106,6 +108,9 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
         own = self
         entity.push(self)
     }
+
+    /// It no longer keeps itself: the scheduler does, which frees it now.
+    final func takeItself() -> SchedulerJob { own.take()! }
 
     /// Lets go what the scheduler needed of it. Only for a job that the driver ends itself: one that is not to be pushed
     /// after all, or that timed out (see ``SchedulerDriver/timedOut(_:)``).
