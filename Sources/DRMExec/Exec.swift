@@ -185,6 +185,11 @@ public final class Exec: @unchecked Sendable {
     /// What is locked, in the order of locking.
     public var objects: LockedObjects { LockedObjects(exec: self) }
 
+    /// Calls `body` for each of ``objects``, in their order.
+    public func forEachObject(_ body: (GEMObject) -> Void) {
+        for i in 0..<count { base.unsafelyUnwrapped[i]._withUnsafeGuaranteedRef(body) }
+    }
+
     func object(at index: Int) -> GEMObject {
         precondition(index >= 0 && index < count)
         return base.unsafelyUnwrapped[index].takeUnretainedValue()

@@ -118,8 +118,6 @@ extension VM {
     public func addFence(
         _ exec: Exec, _ fence: Fence, private: ReservationUsage, external: ReservationUsage
     ) {
-        for object in exec.objects {
-            object.reservation.add(fence, isExternal(object) ? external : `private`)
-        }
+        exec.forEachObject { $0.reservation.add(fence, isExternal($0) ? external : `private`) }
     }
 }

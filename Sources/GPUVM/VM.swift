@@ -110,8 +110,8 @@ public final class VM: @unchecked Sendable {
         validator = driver as? any ValidatingVMDriver
         self.resvObject = resvObject
         let guardian = flags.contains(.resvProtected) ? resvObject.reservation : nil
-        external = VMBOList(guardedBy: guardian)
-        evicted = VMBOList(guardedBy: guardian)
+        external = VMBOList(gate, guardedBy: guardian)
+        evicted = VMBOList(gate, guardedBy: guardian)
         // Until the last put().
         _ = Unmanaged.passRetained(self)
     }

@@ -9,7 +9,7 @@ internal import KernelErrno
 ///
 /// Invariant: nodes are on `local` only while somebody iterates.
 final class VMBOList: @unchecked Sendable {
-    private let spin = SpinLock()
+    private let spin: SpinLock
     private let reservation: Reservation?
     private let head = Ring.makeHead()
     /// What the one who iterates has seen (the kernel's `local_list`).
@@ -17,7 +17,8 @@ final class VMBOList: @unchecked Sendable {
     @exclusivity(unchecked) private var isIterated = false
 
     /// - Parameter reservation: guards the list; `nil`: it has a spin lock.
-    init(guardedBy reservation: Reservation?) {
+    init(_ gate: Gate, guardedBy reservation: Reservation?) {
+        spin = SpinLock(gate)
         self.reservation = reservation
     }
 
@@ -83,8 +84,11 @@ final class VMBOList: @unchecked Sendable {
         begin(overlapped)
         var failure: KernelErrno?
         while failure == nil, let vmBO = takeNext() {
-            do throws(KernelErrno) { try body(vmBO) } catch { failure = error }
-            if reservation == nil { vmBO.letGo() }
+            vmBO._withUnsafeGuaranteedRef { vmBO in
+                do throws(KernelErrno) { try body(vmBO) } catch { failure = error }
+            }
+            // It may be the last reference that goes.
+            if reservation == nil { vmBO.takeUnretainedValue().letGo() }
         }
         end()
         if let failure { throw failure }
@@ -98,22 +102,18 @@ final class VMBOList: @unchecked Sendable {
         if other { overlapped() }
     }
 
-    /// The next pair that lives, moved to `local`. The spin lock is not held on it: it has a reference instead.
-    private func takeNext() -> VMBO? {
+    /// The next pair that lives, moved to `local`; what guards the list keeps it, or the reference it has instead.
+    private func takeNext() -> Unmanaged<VMBO>? {
         lock()
         defer { unlock() }
         while !head.isAlone {
             let node = head.pointee.next
-            let vmBO = node.pointee.owner.unsafelyUnwrapped.takeUnretainedValue()
+            let vmBO = node.pointee.owner.unsafelyUnwrapped
+            let lives = vmBO._withUnsafeGuaranteedRef { reservation != nil ? !$0.isZombie : $0.getUnlessZombie() }
             node.leave()
-            if reservation != nil {
-                // Zombies stay until their end.
-                local.append(node)
-                if !vmBO.isZombie { return vmBO }
-            } else if vmBO.getUnlessZombie() {
-                local.append(node)
-                return vmBO
-            }
+            // Zombies stay on a list that a reservation guards until their end.
+            if reservation != nil || lives { local.append(node) }
+            if lives { return vmBO }
         }
         return nil
     }
