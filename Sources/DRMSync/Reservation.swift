@@ -34,9 +34,9 @@ public final class Reservation: @unchecked Sendable {
     public let lock: WWMutex
     /// Guards `entries` against who looks without the lock.
     private let list: SpinLock
-    private var entries: [Entry] = []
+    @exclusivity(unchecked) private var entries: [Entry] = []
     /// Room for that many is promised.
-    private var slots = 0
+    @exclusivity(unchecked) private var slots = 0
 
     public init(gate: Gate) {
         self.gate = gate

@@ -5,7 +5,7 @@
 public struct KernelErrno: Error, RawRepresentable, Hashable, Sendable {
     public let rawValue: Int32
 
-    public init(rawValue: Int32) {
+    @inlinable public init(rawValue: Int32) {
         self.rawValue = rawValue
     }
 
@@ -64,7 +64,7 @@ extension KernelErrno {
 
     /// Passes a C result on: a count, or the negative errno as an error.
     @discardableResult
-    package static func check(_ result: Int32) throws(KernelErrno) -> Int {
+    @inlinable package static func check(_ result: Int32) throws(KernelErrno) -> Int {
         guard result >= 0 else { throw KernelErrno(rawValue: -result) }
         return Int(result)
     }

@@ -12,6 +12,8 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
     public let size: UInt64
     /// log2 of the largest page it may be mapped with.
     public let pageShift: Int
+    /// The page sizes that its mappings may have.
+    let mappingPages: MappingPages
     public let kind: Int
     /// The offset that mmap knows it by.
     public var mapHandle: UInt64 { memory.mapHandle }
@@ -56,6 +58,7 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
         deviceMemory = device.memory
         size = needs.size
         pageShift = shift
+        mappingPages = device.pageSizes.mappingPages(objectShift: shift)
         kind = call.kind
         validDomains = placeable.isEmpty ? .cpu : placeable
         isPrivate = call.domain.contains(.noShare)
@@ -115,11 +118,26 @@ extension [PageSize] {
         return shift
     }
 
-    /// The page size of a mapping of an object (the kernel's `select_page_shift`). Wherever the object is: one made for
-    /// pages above 4 KiB is mapped in VRAM alone.
-    func mappingShift(_ addr: UInt64, _ range: UInt64, _ offset: UInt64, of object: BufferObject) -> Int {
-        let bits = (addr | range | offset).trailingZeroBitCount
-        guard bits < object.pageShift else { return object.pageShift }
-        return first { $0.shift < object.pageShift && $0.shift <= bits && $0.vram }?.shift ?? 12
+    /// The page sizes that mappings of an object may have. Wherever the object is: one made for pages above 4 KiB is
+    /// mapped in VRAM alone.
+    fileprivate func mappingPages(objectShift: Int) -> MappingPages {
+        MappingPages(
+            shifts: reduce(1 << 12 | 1 << objectShift) { shifts, page in
+                page.shift < objectShift && page.vram ? shifts | 1 << page.shift : shifts
+            })
+    }
+}
+
+/// Page sizes, a bit each.
+struct MappingPages {
+    fileprivate var shifts: UInt64 = 1 << 12
+
+    /// The page size of a mapping (the kernel's `select_page_shift`): the largest of which all three are multiples; 4 KiB
+    /// at least.
+    func shift(_ addr: UInt64, _ range: UInt64, _ offset: UInt64) -> Int {
+        let bits = addr | range | offset
+        // All that are not above the lowest bit.
+        let fitting = shifts & (bits ^ (bits &- 1))
+        return fitting == 0 ? 12 : 63 - fitting.leadingZeroBitCount
     }
 }

@@ -56,11 +56,11 @@ public final class Device: @unchecked Sendable {
     package let pageSizes: [PageSize]
     let classes: EngineClasses
     /// How a client's memory is reached; tests put failing ones here.
-    package var userMemory: any UserMemory = DirectMemory()
+    @exclusivity(unchecked) package var userMemory: any UserMemory = DirectMemory()
 
     private let spin = SpinLock()
     // Guarded by the spin lock.
-    private var counted = DeviceStatistics()
+    @exclusivity(unchecked) private var counted = DeviceStatistics()
     /// Open files, newest first; each takes itself out when it closes.
     private var openFiles: [OpenFile] = []
     private var opened = 0

@@ -26,7 +26,7 @@ public final class DeviceFile: @unchecked Sendable {
     private var givenName = ""
 
     /// The client's address space; `nil` before VM_INIT.
-    package internal(set) var uvmm: UVMM?
+    @exclusivity(unchecked) package internal(set) var uvmm: UVMM?
     /// A buffer or a channel came first: no VM_INIT any more.
     var isUVMMDisabled = false
 

@@ -6,7 +6,7 @@ internal import DRMLock
 /// Any actor may call it; what is taken out goes without its lock.
 final class HandleTable<Object>: @unchecked Sendable {
     private let spin = SpinLock()
-    private var numbers = Numbers<Object>()
+    @exclusivity(unchecked) private var numbers = Numbers<Object>()
 
     subscript(handle: UInt32) -> Object? { spin.withLock { numbers[handle] } }
 

@@ -35,17 +35,18 @@ extension UVMM {
     private func markUsed(_ exec: Exec) {
         let use = evictor.memory.nextUse()
         lastUse.set(use)
-        for object in exec.objects where object !== vm.resvObject {
-            unsafeDowncast(object, to: BufferObject.self).markUsed(use)
+        exec.forEachObject {
+            if $0 !== vm.resvObject { unsafeDowncast($0, to: BufferObject.self).markUsed(use) }
         }
     }
 
-    /// Has objects that are about to be mapped lie where they may. Nothing is locked.
+    /// Has objects of pairs that are about to be mapped lie where they may. Nothing is locked.
     /// - Returns: what is in the way: `ENOMEM`, `ERESTARTSYS`.
-    func makeResident(_ objects: some Sequence<BufferObject>, _ exec: Exec) -> KernelErrno? {
+    func makeResident(_ pairs: [VMBO], _ exec: Exec) -> KernelErrno? {
         let use = evictor.memory.nextUse()
         var away: [BufferObject] = []
-        for object in objects {
+        for pair in pairs {
+            let object = BufferObject.of(pair)
             object.markUsed(use)
             if !object.isResident { away.append(object) }
         }

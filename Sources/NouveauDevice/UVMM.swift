@@ -68,7 +68,6 @@ package final class UVMM: @unchecked Sendable {
     /// Of what the space knows.
     let allocator: gpuvm_alloc
     let kernelAddr, kernelSize: UInt64
-    let pageSizes: [PageSize]
     let spareLock: SpinLock
     /// Of jobs that are over; guarded by the lock.
     @exclusivity(unchecked) var sparePlans: [BindPlan] = []
@@ -85,7 +84,6 @@ package final class UVMM: @unchecked Sendable {
         self.name = name
         self.kernelAddr = kernelAddr
         self.kernelSize = kernelSize
-        pageSizes = device.pageSizes
         evictor = device.evictor
         lastUse = LastUse(0)
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
@@ -238,16 +236,20 @@ extension UVMM {
 
     /// Writes entries; those of one object best in a row.
     func write(_ entries: [BindPlan.Entries]) {
-        var rest = entries[...]
-        while let object = rest.first?.object.toOpaque() {
-            let end = rest.firstIndex { $0.object.toOpaque() != object } ?? rest.endIndex
-            write(rest[..<end], of: rest.first!.object)
-            rest = rest[end...]
+        entries.withUnsafeBufferPointer { entries in
+            var first = 0
+            while first < entries.count {
+                let object = entries[first].object
+                var end = first + 1
+                while end < entries.count, entries[end].object.toOpaque() == object.toOpaque() { end += 1 }
+                write(UnsafeBufferPointer(rebasing: entries[first..<end]), of: object)
+                first = end
+            }
         }
     }
 
     /// Where the MMU refuses (a kind it does not have), the kernel drops the error and leaves nothing mapped.
-    private func write(_ entries: ArraySlice<BindPlan.Entries>, of object: Unmanaged<BufferObject>) {
+    private func write(_ entries: UnsafeBufferPointer<BindPlan.Entries>, of object: Unmanaged<BufferObject>) {
         let (place, objectShift, isResident) = object._withUnsafeGuaranteedRef {
             ($0.placement, $0.pageShift, $0.isResident)
         }

@@ -34,10 +34,12 @@ extension UserMemory {
     /// Copies `count` elements in (the kernel's `u_memcpya`): a count of 0 never touches the address. A large count is not
     /// believed: there is memory for a part of it only when all before it was there.
     /// - Throws: `ENOMEM` for more bytes than the kernel allocates at once, `EFAULT`.
+    @inline(__always) // for its element
     package func array<Element: BitwiseCopyable>(
         of type: Element.Type, at address: UInt64, count: UInt32
     ) throws(KernelErrno) -> [Element] {
         let count = Int(count), stride = MemoryLayout<Element>.stride
+        guard count > 0 else { return [] }
         guard count * stride <= Int(Int32.max) else { throw .ENOMEM }
         let part = (1 << 20) / stride
         var array = try elements(of: type, at: address, count: min(count, part))
@@ -48,10 +50,10 @@ extension UserMemory {
         return array
     }
 
+    @inline(__always)
     private func elements<Element: BitwiseCopyable>(
         of type: Element.Type, at address: UInt64, count: Int
     ) throws(KernelErrno) -> [Element] {
-        guard count > 0 else { return [] }
         var failure: KernelErrno?
         let elements = [Element](unsafeUninitializedCapacity: count) { buffer, initialized in
             do throws(KernelErrno) {

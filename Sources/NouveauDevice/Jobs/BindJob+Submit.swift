@@ -12,7 +12,7 @@ extension BindJob {
         // An EXEC has locked the objects of all pairs that there are while it has the mutex.
         let areSettled = try uvmm.mutex.withLock { () throws(KernelErrno) in try planOperations() }
         if !areSettled { for op in ops { try validateRegion(op) } }
-        let failure = uvmm.makeResident(plan.held.lazy.map(BufferObject.of), jobs.exec)
+        let failure = uvmm.makeResident(plan.held, jobs.exec)
         uvmm.mutex.lock()
         defer { uvmm.mutex.unlock() }
         do throws(KernelErrno) {
@@ -52,21 +52,27 @@ extension BindJob {
         plan.reserve(ops.count)
         var source = Source()
         var areSettled = true
+        let hasRegions = !uvmm.sparse.isEmpty
         for op in ops {
-            let kind = op.kind
-            if kind == .map {
+            var request = Self.request(op)
+            var state = MappingState()
+            if request.kind == GPUVM_REQ_MAP.rawValue {
                 if source.object == nil || op.handle != source.handle { source = try hold(op.handle) }
                 guard op.boOffset & 4095 == 0, op.boOffset < source.size, op.range <= source.size - op.boOffset else {
                     throw .EINVAL
                 }
+                request.bo = source.pair
+                state = MappingState(
+                    kind: op.pteKind, pageShift: source.pages.shift(op.addr, op.range, op.boOffset), handle: op.handle,
+                    bind: sequence)
             }
             // A range of 0 splits mappings in the kernel (deviation ZERO-RANGE).
             guard op.addr & 4095 == 0, op.range & 4095 == 0, op.range > 0,
                 gpuvm_range_valid(uvmm.vm.core, op.addr, op.range)
             else { throw .EINVAL }
-            plan.requests.append(request(op, kind, source))
-            plan.states.append(kind == .map ? state(op, source) : MappingState())
-            areSettled = areSettled && isSettled(op, kind)
+            plan.requests.append(request)
+            plan.states.append(state)
+            if hasRegions || request.kind == Self.other { areSettled = areSettled && isSettled(op) }
         }
         return areSettled
     }
@@ -77,6 +83,7 @@ extension BindJob {
         var object: Unmanaged<BufferObject>?
         var pair = GPUVM_BO_NONE
         var size: UInt64 = 0
+        var pages = MappingPages()
     }
 
     /// Keeps the object behind a handle, and its pair, until `free`.
@@ -85,35 +92,31 @@ extension BindJob {
         let pair = try uvmm.pair(for: object)
         plan.held.append(pair)
         plan.keptPair = try pair.pair().rawValue
-        return Source(handle: handle, object: .passUnretained(object), pair: plan.keptPair, size: object.size)
+        return Source(
+            handle: handle, object: .passUnretained(object), pair: plan.keptPair, size: object.size,
+            pages: object.mappingPages)
     }
 
     /// Not a request to the space: an operation on sparse regions, or none there is.
     private static let other = UInt32.max
 
-    private func request(_ op: BindOp, _ kind: BindOp.Kind?, _ source: Source) -> gpuvm_req {
-        switch kind {
+    private static func request(_ op: BindOp) -> gpuvm_req {
+        var request = gpuvm_req(addr: op.addr, range: op.range, offset: 0, bo: GPUVM_BO_NONE, kind: other)
+        switch op.kind {
         case .map:
-            gpuvm_req(
-                addr: op.addr, range: op.range, offset: op.boOffset, bo: source.pair, kind: GPUVM_REQ_MAP.rawValue)
+            request.kind = GPUVM_REQ_MAP.rawValue
+            request.offset = op.boOffset
         case .unmap:
-            gpuvm_req(addr: op.addr, range: op.range, offset: 0, bo: GPUVM_BO_NONE, kind: GPUVM_REQ_UNMAP.rawValue)
+            request.kind = GPUVM_REQ_UNMAP.rawValue
         default:
-            gpuvm_req(addr: op.addr, range: op.range, offset: 0, bo: GPUVM_BO_NONE, kind: Self.other)
+            break
         }
-    }
-
-    /// Of what a map makes, but for the region.
-    private func state(_ op: BindOp, _ source: Source) -> MappingState {
-        let shift = source.object!._withUnsafeGuaranteedRef {
-            uvmm.pageSizes.mappingShift(op.addr, op.range, op.boOffset, of: $0)
-        }
-        return MappingState(kind: op.pteKind, pageShift: shift, handle: op.handle, bind: sequence)
+        return request
     }
 
     /// There is nothing to wait for, and no region refuses it (7b).
-    private func isSettled(_ op: BindOp, _ kind: BindOp.Kind?) -> Bool {
-        guard kind == .map else { return kind != .mapSparse }
+    private func isSettled(_ op: BindOp) -> Bool {
+        guard op.kind == .map else { return op.kind != .mapSparse }
         guard let region = uvmm.sparse.first(overlapping: op.addr, op.range) else { return true }
         return !region.isDirty && region.encloses(op.addr, op.range)
     }
@@ -194,49 +197,52 @@ extension BindJob {
         }
     }
 
+    /// An operation of the list, which does not change meanwhile.
+    private typealias Done = UnsafePointer<gpuvm_op>
+
     /// What the space did for a request: its victims from operation `done` on, then the map.
     private func settle(_ request: gpuvm_req, _ state: MappingState, _ done: inout Int) throws(KernelErrno) {
         let operations = plan.list.operations
         let isMap = request.kind == GPUVM_REQ_MAP.rawValue
-        let end = request.addr + request.range
         // What a map does not inherit references for begins here.
         var next = request.addr
         while done < operations.count, operations[done].isVictim(of: request) {
-            let op = operations[done]
+            let op = Done(operations.baseAddress! + done)
             done += 1
             let left = try removeVictim(op)
-            let hole = op.hole
+            let hole = op.pointee.hole
             if isMap, left.pageShift == state.pageShift {
                 try get(next, upTo: hole.addr, state.pageShift)
                 next = hole.addr + hole.range
             } else {
-                plan.clears.append(entries(op, hole.addr, hole.range, op.va, left))
+                plan.clears.append(entries(op, hole.addr, hole.range, op.pointee.va, left))
             }
         }
         guard isMap else { return }
-        let op = operations[done]
+        let op = Done(operations.baseAddress! + done)
         done += 1
-        uvmm.setState(of: MappingID(rawValue: op.va), state)
-        plan.writes.append(entries(op, op.addr, op.range, op.va, state))
-        try get(next, upTo: end, state.pageShift)
+        uvmm.setState(of: MappingID(rawValue: op.pointee.va), state)
+        plan.writes.append(entries(op, request.addr, request.range, op.pointee.va, state))
+        try get(next, upTo: request.addr + request.range, state.pageShift)
     }
 
     /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
     /// - Returns: its state then.
-    private func removeVictim(_ op: gpuvm_op) throws(KernelErrno) -> MappingState {
-        keepObject(of: op)
-        let id = MappingID(rawValue: op.va)
+    private func removeVictim(_ op: Done) throws(KernelErrno) -> MappingState {
+        if op.pointee.bo != plan.keptPair { keepObject(of: op) }
+        let id = MappingID(rawValue: op.pointee.va)
         var state = uvmm.state(of: id)
         let isOwn = state.writer == sequence
-        let shift = pageShift(after: op, state.pageShift)
+        let shift = op.pointee.isWhole ? state.pageShift : pageShift(after: op, state.pageShift)
         let isDemoted = state.pageShift > shift
         if isOwn || isDemoted { plan.undo.append(.state(of: id, state)) }
         if isDemoted {
-            try get(op.addr, upTo: op.addr + op.range, shift)
-            plan.demoted.append(entries(op, op.addr, op.range, op.va, state))
+            let (addr, range) = (op.pointee.addr, op.pointee.range)
+            try get(addr, upTo: addr + range, shift)
+            plan.demoted.append(entries(op, addr, range, op.pointee.va, state))
             state.pageShift = shift
         }
-        op.forEachPiece { follow(op, $0, state, isWritten: isOwn || isDemoted) }
+        op.pointee.forEachPiece { follow(op, $0, state, isWritten: isOwn || isDemoted) }
         if isOwn {
             state.isGone = true
             plan.cutsOwn = true
@@ -247,7 +253,7 @@ extension BindJob {
 
     /// Has a piece of a victim follow it.
     /// - Parameter isWritten: this job writes its entries.
-    private func follow(_ op: gpuvm_op, _ piece: gpuvm_op.Piece, _ victim: MappingState, isWritten: Bool) {
+    private func follow(_ op: Done, _ piece: gpuvm_op.Piece, _ victim: MappingState, isWritten: Bool) {
         var state = victim
         if isWritten { state.writer = sequence }
         uvmm.setState(of: MappingID(rawValue: piece.va), state)
@@ -257,38 +263,35 @@ extension BindJob {
     }
 
     /// The largest page size at which what is left of a victim can be mapped.
-    private func pageShift(after op: gpuvm_op, _ shift: Int) -> Int {
+    private func pageShift(after op: Done, _ shift: Int) -> Int {
         var least = shift
         guard shift > 12 else { return least }
-        op.forEachPiece { piece in
-            let own = object(of: op)._withUnsafeGuaranteedRef {
-                uvmm.pageSizes.mappingShift(piece.addr, piece.range, op.offset + (piece.addr - op.addr), of: $0)
-            }
-            least = min(least, own)
+        let pages = object(of: op)._withUnsafeGuaranteedRef { $0.mappingPages }
+        op.pointee.forEachPiece {
+            least = min(least, pages.shift($0.addr, $0.range, op.pointee.offset + ($0.addr - op.pointee.addr)))
         }
         return least
     }
 
-    private func keepObject(of victim: gpuvm_op) {
-        guard victim.bo != plan.keptPair else { return }
-        plan.keptPair = victim.bo
+    private func keepObject(of victim: Done) {
+        plan.keptPair = victim.pointee.bo
         plan.kept.append(object(of: victim).takeUnretainedValue())
     }
 
     /// The object behind an operation's mapping; not retained.
-    private func object(of op: gpuvm_op) -> Unmanaged<BufferObject> {
-        if let shown = plan.shown, shown.pair == op.bo { return shown.object }
-        let object = uvmm.object(of: PairID(rawValue: op.bo))
-        plan.shown = (op.bo, object)
+    private func object(of op: Done) -> Unmanaged<BufferObject> {
+        if let shown = plan.shown, shown.pair == op.pointee.bo { return shown.object }
+        let object = uvmm.object(of: PairID(rawValue: op.pointee.bo))
+        plan.shown = (op.pointee.bo, object)
         return object
     }
 
     /// Entries of what an operation is about, or of a part of it.
     private func entries(
-        _ op: gpuvm_op, _ addr: UInt64, _ range: UInt64, _ mapping: gpuvm_va, _ state: MappingState
+        _ op: Done, _ addr: UInt64, _ range: UInt64, _ mapping: gpuvm_va, _ state: MappingState
     ) -> BindPlan.Entries {
         BindPlan.Entries(
-            addr: addr, range: range, offset: op.offset + (addr - op.addr), object: object(of: op),
+            addr: addr, range: range, offset: op.pointee.offset + (addr - op.pointee.addr), object: object(of: op),
             mapping: MappingID(rawValue: mapping), state: state)
     }
 
@@ -350,6 +353,9 @@ extension BindJob {
 extension gpuvm_op {
     /// What goes of a victim.
     fileprivate var hole: (addr: UInt64, range: UInt64) { (addr + prev_range, range - prev_range - next_range) }
+
+    /// Nothing is left of it.
+    fileprivate var isWhole: Bool { prev_range | next_range == 0 }
 
     /// It is in the way of a request; with that carried out nothing is any more.
     fileprivate func isVictim(of request: gpuvm_req) -> Bool {

@@ -45,7 +45,7 @@ final class BindJob: Job, @unchecked Sendable {
     override func submit() throws(KernelErrno) { try submitOperations() }
 
     override func armedSubmit(_ fence: Fence) {
-        for object in jobs.exec.objects { object.reservation.add(fence, .bookkeep) }
+        jobs.exec.forEachObject { $0.reservation.add(fence, .bookkeep) }
         jobs.exec.finish()
     }
 

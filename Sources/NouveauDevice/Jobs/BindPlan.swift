@@ -61,19 +61,23 @@ final class BindPlan: @unchecked Sendable {
 
     /// Is as it was made, but for its memory.
     func clear() {
-        requests.removeAll(keepingCapacity: true)
-        states.removeAll(keepingCapacity: true)
-        held.removeAll(keepingCapacity: true)
-        kept.removeAll(keepingCapacity: true)
+        Self.empty(&requests)
+        Self.empty(&states)
+        Self.empty(&held)
+        Self.empty(&kept)
         keptPair = GPUVM_BO_NONE
         shown = nil
-        clears.removeAll(keepingCapacity: true)
-        demoted.removeAll(keepingCapacity: true)
-        rewrites.removeAll(keepingCapacity: true)
-        writes.removeAll(keepingCapacity: true)
+        Self.empty(&clears)
+        Self.empty(&demoted)
+        Self.empty(&rewrites)
+        Self.empty(&writes)
         cutsOwn = false
-        removedRegions.removeAll(keepingCapacity: true)
-        undo.removeAll(keepingCapacity: true)
+        Self.empty(&removedRegions)
+        Self.empty(&undo)
+    }
+
+    private static func empty<Element>(_ array: inout [Element]) {
+        if !array.isEmpty { array.removeAll(keepingCapacity: true) }
     }
 }
 

@@ -9,7 +9,7 @@ class Job: SchedulerJob, @unchecked Sendable {
     /// Outlives its jobs.
     unowned(unsafe) let jobs: JobQueue
     /// Its number in the log, where there is one.
-    var logged = 0
+    @exclusivity(unchecked) var logged = 0
 
     init(_ jobs: JobQueue, credits: UInt32) throws(KernelErrno) {
         self.jobs = jobs

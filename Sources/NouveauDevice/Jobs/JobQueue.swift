@@ -11,16 +11,16 @@ internal import KernelErrno
 /// Source: jobs.md 5.
 final class JobQueue: @unchecked Sendable {
     private let mutex: SleepingMutex
-    private(set) var scheduler: Scheduler!
-    private(set) var entity: SchedulerEntity!
+    @exclusivity(unchecked) private(set) var scheduler: Scheduler!
+    @exclusivity(unchecked) private(set) var entity: SchedulerEntity!
     /// Locks what a job is about, from its `submit` to its `armedSubmit`.
     let exec: Exec
     /// `nil`: nobody keeps a log.
     let track: JobLog.Track?
 
-    private let spin = SpinLock()
+    private let spin: SpinLock
     /// Submitted and not freed, oldest first. Guarded by the spin lock.
-    private var listed: [Job] = []
+    @exclusivity(unchecked) private var listed: [Job] = []
     /// For the list to lose a job.
     let waiters = WaitList()
 
@@ -31,6 +31,7 @@ final class JobQueue: @unchecked Sendable {
     /// - Parameter queue: runs and frees its jobs; both may take locks.
     init(_ name: String, gate: Gate, creditLimit: UInt32, queue: WorkQueue, track: JobLog.Track?) {
         self.track = track
+        spin = SpinLock(gate)
         mutex = SleepingMutex(Self.lockClass, gate: gate)
         exec = Exec(gate: gate)
         let timeouts = WorkQueue("\(name) timeout", gate: gate, mayPark: true)
