@@ -1,5 +1,5 @@
 /*
- * Node pools. Small spaces get small chunks; a chunk is at most an eighth of what is there, and from a megabyte on
+ * Node pools. Small spaces get small chunks; a chunk is a sixteenth of what is there, and from a megabyte on
  * it is two, aligned to two, so that huge pages can back it.
  */
 #include "pool.h"
@@ -31,7 +31,7 @@ void gpuvm__pool_fini(struct gpuvm *vm, struct pool *p)
 
 static int add_chunk(struct gpuvm *vm, struct pool *p, size_t want)
 {
-    size_t nodes = p->total / 8 > LEAST_NODES ? p->total / 8 : LEAST_NODES;
+    size_t nodes = p->total / 16 > LEAST_NODES ? p->total / 16 : LEAST_NODES;
     size_t most = (HUGE_BYTES - LINE) / p->node_size;
     if (nodes < want)
         nodes = want;

@@ -13,7 +13,7 @@ static size_t step(size_t at)
 {
     if (at >= 4 * HUGE_SEGMENTS)
         return HUGE_SEGMENTS;
-    return at < 16 ? 1 : at / 8;
+    return at < 32 ? 1 : at / 16;
 }
 
 int gpuvm__records_init(struct gpuvm *vm, uint32_t user_size)
