@@ -1,7 +1,8 @@
 /*
  * The invariants of a space, verified:
- *  1. Nodes: counts in bounds; separators ascend and hold their children's keys; what is unused is KEY_NONE; the root
- *     has two children or is a leaf; the chain of leaves is the tree's order; leaves and inner nodes are counted.
+ *  1. Nodes: counts in bounds; separators ascend, hold their children's keys and are noted line by line; what is
+ *     unused is KEY_NONE; the root has two children or is a leaf; the chain of leaves is the tree's order; leaves and
+ *     inner nodes are counted.
  *  2. Ranges: not empty, in order, disjoint; an empty leaf is the root or noted as sparse, and none is noted while no
  *     victim is held.
  *  3. Records: the entry's id names a live record with the entry's start; live, held and free ones are all there are,
@@ -91,6 +92,9 @@ static int check_inner(struct walk *w, const struct inner *n, unsigned level, ui
     for (unsigned i = n->count - 1; i < INNER_MAX; i++)
         if (n->key[i] != KEY_NONE)
             return broken(w, "unused separator %u is set", i);
+    for (unsigned i = 0; i < INNER_LINES; i++)
+        if (n->top[i] != n->key[i * LINE_KEYS + LINE_KEYS - 1])
+            return broken(w, "last key of line %u noted wrongly", i);
     for (unsigned i = 0; i < n->count; i++) {
         uint64_t from = i ? n->key[i - 1] : lo, to = i + 1 < n->count ? n->key[i] : hi;
         if (from >= to || from < lo || to > hi)

@@ -3,7 +3,8 @@
  *
  * One descent a request: the overlapped run of the leaf is found, its ops are written straight into the caller's
  * array, and the run is replaced by at most three entries in one shift. Where the run or what replaces it does not
- * lie in one cell, the leaves are emptied one by one and the new entries are inserted.
+ * lie in one cell, the leaves are emptied one after the other, those left empty are taken out together, and the new
+ * entries are inserted.
  *
  * Everything that can fail does so before the space changes, but for the growth of the caller's list; that is undone
  * by reverting the list.
@@ -45,8 +46,9 @@ struct rest {
 };
 
 /* Cuts the entries [at, to) of a leaf: their ops are written and the records change, the leaf does not. */
-__attribute__((always_inline)) static inline void cut(struct gpuvm *vm, const struct gpuvm_req *q, const struct leaf *leaf, unsigned at, unsigned to,
-                       struct gpuvm_ops *ops, struct rest *rest)
+__attribute__((always_inline)) static inline void cut(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                      const struct leaf *leaf, unsigned at, unsigned to,
+                                                      struct gpuvm_ops *ops, struct rest *rest)
 {
     for (unsigned i = at; i < to; i++) {
         struct gpuvm_op none, *op = slot(ops, &none);
@@ -134,20 +136,25 @@ static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *l
         gpuvm__tree_settle(vm, leaf, leaf->hint);
 }
 
-/* Empties the space at once where that is what is asked for: nothing is held, and nothing but what stays lies outside. */
+/* A place, or the next one where it is that of the reserved range. */
+static struct place but_kernel(struct place p)
+{
+    return p.leaf && p.leaf->va[p.at] == GPUVM_VA_KERNEL ? gpuvm__after(p) : p;
+}
+
+/* Empties the space at once where all there is lies in the range and no list holds anything. */
 static bool clear(struct gpuvm *vm, uint64_t addr, uint64_t end)
 {
-    if (vm->victims || vm->pairs_bump > vm->entries)
+    if (vm->victims || vm->pairs_bump > vm->entries) /* or pairs would cost more than mappings */
         return false;
-    struct place first = gpuvm__behind_kernel(gpuvm__lower(vm, 0)),
-                 rest = gpuvm__behind_kernel(gpuvm__lower(vm, end));
-    if (first.leaf->start[first.at] < addr || rest.leaf)
+    struct place first = but_kernel(gpuvm__lower(vm, 0)), rest = but_kernel(gpuvm__lower(vm, end));
+    if (!first.leaf || first.leaf->start[first.at] < addr || rest.leaf)
         return false;
     gpuvm__clear(vm);
     return true;
 }
 
-/* Settles the leaves between the first one changed and the one of `last`, the last victim's start. */
+/* Joins what got small: the leaves from the first one changed, that of `key`, to that of `last`, both victims' starts. */
 static void settle(struct gpuvm *vm, struct leaf *first, uint64_t key, uint64_t last)
 {
     gpuvm__tree_sweep(vm, first->count ? first->next : first);

@@ -1,6 +1,6 @@
 /*
- * Node pools. Small spaces get small chunks; a chunk is a sixteenth of what is there, and from a megabyte on
- * it is two, aligned to two, so that huge pages can back it.
+ * Node pools. Small spaces get small chunks; a chunk is at most a sixteenth of what is there, and from a
+ * megabyte on it is two, aligned to two, so that huge pages can back it.
  */
 #include "pool.h"
 #include "space.h"

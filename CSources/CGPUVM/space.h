@@ -292,13 +292,12 @@ static inline struct place gpuvm__lower(const struct gpuvm *vm, uint64_t key)
     return key == KEY_NONE ? (struct place){0} : gpuvm__lower_at(gpuvm__look(vm, key), key);
 }
 
-/* A place, or the next one where it is that of the kernel's range. */
-static inline struct place gpuvm__behind_kernel(struct place p)
+/* The mapping behind a place. */
+static inline struct place gpuvm__after(struct place p)
 {
-    if (!p.leaf || p.leaf->va[p.at] != GPUVM_VA_KERNEL)
-        return p;
-    return p.at + 1 < p.leaf->count ? (struct place){p.leaf, p.at + 1}
-                                    : (struct place){gpuvm__leaf_after(p.leaf), 0};
+    if (p.at + 1 < p.leaf->count)
+        return (struct place){p.leaf, p.at + 1};
+    return (struct place){gpuvm__leaf_after(p.leaf), 0};
 }
 
 /* The live mapping's place, by its record. */

@@ -7,19 +7,11 @@
 #include <errno.h>
 #include <limits.h>
 
-/* The mapping behind a place. */
-static struct place after(struct place p)
-{
-    if (p.at + 1 < p.leaf->count)
-        return (struct place){p.leaf, p.at + 1};
-    return (struct place){gpuvm__leaf_after(p.leaf), 0};
-}
-
 int gpuvm__split(const struct gpuvm *vm, const struct gpuvm_req *q, struct place p, struct gpuvm_ops *ops)
 {
     uint64_t end = q->addr + q->range;
     bool map = q->kind == GPUVM_REQ_MAP;
-    for (; p.leaf && p.leaf->start[p.at] < end; p = after(p)) {
+    for (; p.leaf && p.leaf->start[p.at] < end; p = gpuvm__after(p)) {
         int rc = gpuvm__ops_room(ops, CUT_MAX);
         if (rc)
             return rc;
@@ -117,7 +109,7 @@ int gpuvm_prefetch_ops(struct gpuvm *vm, uint64_t addr, uint64_t range, struct g
         return -EINVAL;
     ops->count = 0;
     int rc = 0;
-    for (struct place p = gpuvm__lower(vm, addr); !rc && p.leaf && p.leaf->start[p.at] < addr + range; p = after(p))
+    for (struct place p = gpuvm__lower(vm, addr); !rc && p.leaf && p.leaf->start[p.at] < addr + range; p = gpuvm__after(p))
         rc = append(vm, GPUVM_OP_PREFETCH, p, ops);
     return asked(ops, rc);
 }

@@ -14,8 +14,8 @@
  * takes, and frees a leaf; evening out brings none. A split at an end, which leaves the old leaf full, is made only
  * next to a leaf that is at least half full or to none; the young leaf it makes stops the next one there until it is
  * half full itself. That gives (2 m + 32 L) / 15 + L + 1 new leaves at most for L leaves, and of course at most m.
- * Inner nodes split in the middle or with 16 places left over: their splits are at most one for each node of today
- * and one for each 15 new leaves, and at most one each level, a new root's counted, for a new leaf.
+ * Inner nodes split in the middle or with 32 places left over: their splits are at most one for each node of today
+ * and one for each 31 new leaves, and at most one each level, a new root's counted, for a new leaf.
  */
 #include "tree.h"
 
@@ -85,7 +85,7 @@ int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys)
     size_t leaves = 4 * vm->leaves + keys / 7 + 2;
     if (leaves > keys)
         leaves = keys;
-    size_t inners = vm->inners + leaves / 15;
+    size_t inners = vm->inners + leaves / 31;
     if (inners > leaves * (vm->height + 1))
         inners = leaves * (vm->height + 1);
     int rc = gpuvm__pool_reserve(vm, &vm->leaf_pool, leaves);

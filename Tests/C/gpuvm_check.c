@@ -60,6 +60,8 @@ int main(void)
     BREAK(c.leaf->sparse, true);
     BREAK(root->key[0], root->key[1]);
     BREAK(root->key[0], root->key[0] + 100);
+    BREAK(root->top[0], root->top[0] + 1);
+    BREAK(root->top[INNER_LINES - 1], 0);
     BREAK(root->count, root->count - 1);
     BREAK(root->count, 1);
     BREAK(r->addr, r->addr + 1);

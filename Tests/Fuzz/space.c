@@ -9,6 +9,7 @@
 #define OPS   400
 #define PAIRS 4
 #define REQS  8
+#define MANY  20 /* more than are looked up side by side */
 
 struct test {
     struct input in;
@@ -236,6 +237,27 @@ static int do_pair(struct test *t)
     return ret;
 }
 
+/* Many look-ups are as those one by one; what they find is removed, all or nothing. */
+static int do_many(struct test *t)
+{
+    struct gpuvm_range r[MANY] = {0};
+    gpuvm_va exact[MANY], first[MANY];
+    size_t n = choose(&t->in, MANY + 1), failed = n;
+    int ret;
+
+    for (size_t i = 0; i < n; i++)
+        r[i] = (struct gpuvm_range){take_addr(t), take_range(t)};
+    gpuvm_find_many(t->vm, r, n, exact);
+    gpuvm_find_first_many(t->vm, r, n, first);
+    for (size_t i = 0; i < n; i++) {
+        EQ(exact[i], gpuvm_find(t->vm, r[i].addr, r[i].range));
+        EQ(first[i], gpuvm_find_first(t->vm, r[i].addr, r[i].range));
+    }
+    ret = gpuvm_remove_many(t->vm, first, n, &failed);
+    CHECK(!ret || failed < n, "failed removal %zu of %zu", failed, n);
+    return ret;
+}
+
 /* 0, or the result of a call that must have changed nothing when it failed. */
 static int do_something(struct test *t, unsigned what)
 {
@@ -266,6 +288,8 @@ static int do_something(struct test *t, unsigned what)
         return 0;
     case 11:
         return do_pair(t);
+    case 12:
+        return do_many(t);
     default:
         t->memory.left = choose(&t->in, 16) - 1; /* until memory is there again */
         return 0;
@@ -290,7 +314,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         unsigned what = byte(&t.in);
         uint64_t before = what & 128 ? digest(&t) : 0;
 
-        if (do_something(&t, (what & 63) % 13) < 0 && what & 128)
+        if (do_something(&t, (what & 63) % 14) < 0 && what & 128)
             CHECK(digest(&t) == before, "call %u failed and changed something", what & 63);
         if (what & 64)
             check_space(t.vm);
