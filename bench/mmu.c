@@ -113,15 +113,15 @@ static inline uint64_t tesla_walk(const char *vram, uint64_t root, uint64_t va)
     return entry & 1 ? (entry & 0xfffffff000) + (va & ((1ull << shift << (entry >> 7 & 7)) - 1)) : 0;
 }
 
-/* The sum of what is found at the addresses: n from VA on, in order or random, no further than `reach`. */
+/* The sum of what is found at the addresses: n from VA on, no further than `reach`. */
 struct addresses {
-    const uint64_t *random; /* NULL: in order */
+    const uint64_t *at;
     uint64_t n, reach;
 };
 
 static inline uint64_t address(const struct addresses *a, uint64_t i)
 {
-    return VA + ((a->random ? a->random[i] : i << 12) & (a->reach - 1));
+    return VA + (a->at[i] & (a->reach - 1));
 }
 
 #define PLAIN(name) \
@@ -164,7 +164,7 @@ static struct {
     uint64_t *limit;            /* memory for the limit loops */
     uint64_t *list;             /* addresses of 4K pages, scattered */
     struct nvmmu_piece *pieces[64]; /* the same as pieces of a larger page, by its shift */
-    uint64_t *order;            /* random numbers */
+    uint64_t *pages, *random;   /* multiples of 4096, random numbers */
     uint64_t sink;
 } shared;
 
@@ -316,7 +316,7 @@ static double life_run(struct state *s)
 
 static struct addresses addresses(const struct state *s, bool random)
 {
-    return (struct addresses){random ? shared.order : NULL, LOOKUPS, s->p->reach};
+    return (struct addresses){random ? shared.random : shared.pages, LOOKUPS, s->p->reach};
 }
 
 __attribute__((noinline)) static uint64_t translate_all(const struct nvmmu_space *s, struct addresses a)
@@ -537,10 +537,12 @@ static void shared_init(void)
 
     shared.limit = memory(4u << 20);
     shared.list = memory(LOOKUPS * sizeof *shared.list);
-    shared.order = memory(LOOKUPS * sizeof *shared.order);
+    shared.pages = memory(LOOKUPS * sizeof *shared.pages);
+    shared.random = memory(LOOKUPS * sizeof *shared.random);
     for (unsigned i = 0; i < LOOKUPS; i++) {
         shared.list[i] = (bench_random(&seed) & 0xffffff) << 12;
-        shared.order[i] = bench_random(&seed);
+        shared.pages[i] = (uint64_t)i << 12;
+        shared.random[i] = bench_random(&seed);
     }
     for (unsigned shift = 13; shift <= 21; shift++) {
         shared.pieces[shift] = malloc((GiB >> shift) * sizeof(struct nvmmu_piece));
