@@ -85,7 +85,7 @@ void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n)
 void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t total)
 {
     const struct leaf *leaf[WARM_MOST];
-    uint64_t key[WARM_MOST];
+    uint64_t key[WARM_MOST] = {0};
     unsigned n = 0;
     if (vm->height < WARM_HEIGHT)
         return;
