@@ -9,7 +9,8 @@
  * Objects. A mapping shows part of an object or none (a sparse or reserved range). An object is known to a space
  * by the pair of both, a `gpuvm_bo`; the pair keeps the list of its mappings in link order.
  *
- * Locking. The caller serialises all calls on one space (and on the op lists in use with it).
+ * Locking. The caller serialises all calls on one space (and on the op lists in use with it), look-ups too: they
+ * remember where they looked.
  *
  * Failure. A call that fails leaves the space as it was. One exception, as in the kernel: when a step callback
  * fails, what the steps before it did stays (gpuvm_sm_map, gpuvm_sm_unmap).
