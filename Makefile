@@ -64,10 +64,11 @@ ubsan := -Xcc -fsanitize=undefined -Xcc -fno-sanitize-recover=undefined
 
 # Each workload beside the kernel's own code, other data structures and limit loops, as far as they are to be had.
 # QUICK=1: fewer and smaller, in two minutes. Writes build/bench.json, and build/bench.svg: cost against N.
+# INSTRUCTIONS=1: counts instructions instead, by callgrind.
 bench: setup
 	@bench/setup
 	@$(MAKE) -s library
-	@$(MAKE) -s -f bench/Makefile CC='$(CC)' run
+	@$(MAKE) -s -f bench/Makefile CC='$(CC)' $(if $(INSTRUCTIONS),instructions,run)
 
 # The kernel's own code as an oracle: REQUESTS to the VA space, OPERATIONS on the page tables of each format.
 differ:

@@ -12,10 +12,32 @@
 #include <sys/mman.h>
 #include <time.h>
 
+/*
+ * Under callgrind, instructions are counted from one bench_now() to the next; bench_counted() writes out how many they
+ * were, as "workload|who|operations".
+ */
+#if __has_include(<valgrind/callgrind.h>)
+#include <valgrind/callgrind.h>
+#else
+#define RUNNING_ON_VALGRIND              0
+#define CALLGRIND_TOGGLE_COLLECT         ((void)0)
+#define CALLGRIND_DUMP_STATS_AT(what)    ((void)(what))
+#endif
+
+static inline void bench_counted(const char *workload, const char *who, size_t operations)
+{
+    char what[128];
+
+    snprintf(what, sizeof what, "%s|%s|%zu", workload, who, operations);
+    CALLGRIND_DUMP_STATS_AT(what);
+}
+
 /* Time of the processor, not of the wall: what else runs on the machine counts less. */
 static inline double bench_now(void)
 {
     struct timespec t;
+
+    CALLGRIND_TOGGLE_COLLECT;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
@@ -58,7 +80,7 @@ static inline double bench_median(double *v, int n)
  * Allocator hooks: blocks of powers of two from huge pages, kept for the next one of their size when freed. (With the C
  * library's, a large block costs whatever it takes to sort what other peers have freed.)
  */
-enum { BENCH_ROOM_BITS = 36 };
+enum { BENCH_ROOM_BITS = 34 };
 
 static char *bench_room;
 static size_t bench_room_used;

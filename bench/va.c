@@ -76,6 +76,7 @@ static void run_rounds(struct va_bench *b, struct va_spaces *const *spaces, int 
                 b->check = round == 0;
                 b->checksum = 0;
                 double ns = peers[p]->run[row](b, spaces[p]);
+                bench_counted(rows[row].name, peers[p]->name, b->ops);
                 if (round == 0)
                     t->checksum[p][row] = b->checksum;
                 else

@@ -28,6 +28,7 @@ struct va_bench {
     uint64_t seed;                       /* of random ranges */
     bool check;                          /* also computes the checksum of what was found and of what is left */
     uint64_t checksum;
+    size_t ops;                          /* how many the workload did */
 };
 
 /* Takes a mapping into a checksum. */
