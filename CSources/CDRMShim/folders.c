@@ -109,7 +109,7 @@ INTERPOSE struct dirent *readdir(DIR *dir)
     return (struct dirent *)readdir64(dir);
 }
 
-INTERPOSE int readdir64_r(DIR *dir, struct dirent64 *entry, struct dirent64 **out)
+static int read_into(DIR *dir, struct dirent64 *entry, struct dirent64 **out)
 {
     struct stream *stream = find(dir);
     if (!stream)
@@ -119,9 +119,14 @@ INTERPOSE int readdir64_r(DIR *dir, struct dirent64 *entry, struct dirent64 **ou
     return 0;
 }
 
+INTERPOSE int readdir64_r(DIR *dir, struct dirent64 *entry, struct dirent64 **out)
+{
+    return read_into(dir, entry, out);
+}
+
 INTERPOSE int readdir_r(DIR *dir, struct dirent *entry, struct dirent **out)
 {
-    return readdir64_r(dir, (struct dirent64 *)entry, (struct dirent64 **)out);
+    return read_into(dir, (struct dirent64 *)entry, (struct dirent64 **)out);
 }
 
 INTERPOSE long telldir(DIR *dir)
