@@ -192,9 +192,15 @@ extension BindJob {
     }
 
     private func execute(_ run: Range<Int>) throws(KernelErrno) {
-        try plan.requests.withUnsafeBufferPointer { requests throws(KernelErrno) in
-            try uvmm.vm.execute(UnsafeBufferPointer(rebasing: requests[run]), into: &plan.list)
+        var failure: KernelErrno?
+        plan.requests.withUnsafeBufferPointer { requests in
+            do throws(KernelErrno) {
+                try uvmm.vm.execute(UnsafeBufferPointer(rebasing: requests[run]), into: &plan.list)
+            } catch {
+                failure = error
+            }
         }
+        if let failure { throw failure }
     }
 
     /// An operation of the list, which does not change meanwhile.
