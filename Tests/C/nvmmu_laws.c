@@ -826,6 +826,90 @@ static void sixteen_big_tables_share_a_page(void)
     close_all(f);
 }
 
+static void a_few_empty_pages_for_small_tables_stay_with_the_space(void)
+{
+    struct fixture f = open_as("tu102");
+    const uint64_t size = 40 * 32 * MiB; /* 40 pages of 16 tables */
+
+    for (unsigned i = 0; i < 2; i++) {
+        REQUIRE(nvmmu_vmm_get(f.v, VA, size, 16) == 0, "get");
+        REQUIRE(nvmmu_vmm_check(f.v, NULL, 0) == 0, "check");
+        REQUIRE(nvmmu_vmm_put(f.v, VA, size, 16) == 0, "put");
+        REQUIRE(BANK_PAGES - f.b->free_count == 1 + 32, "%u pages", BANK_PAGES - f.b->free_count);
+    }
+    close_all(f);
+}
+
+static uint64_t pa_of(struct fixture f, uint64_t va)
+{
+    struct nvmmu_space space = nvmmu_vmm_space(f.v);
+    struct nvmmu_translation t;
+
+    nvmmu_translate(&space, va, &t);
+    return t.state == NVMMU_MAPPED ? t.pa : 0;
+}
+
+static void memory_comes_in_pieces_of_any_length(void)
+{
+    static const struct nvmmu_piece pieces[] = {{VRAM, 0x10000},           {~0ull, 0},
+                                                {VRAM + MiB, 0x30000},     {VRAM + 2 * MiB, 0x10000},
+                                                {VRAM + 3 * MiB, 2 * MiB}, {0, 0}};
+    static const uint64_t expected[] = {VRAM, VRAM + MiB, VRAM + MiB + 0x10000, VRAM + MiB + 0x20000, VRAM + 2 * MiB};
+    static const struct nvmmu_piece wraps = {~0xffffull, 0x20000}, odd[] = {{VRAM, 0x8000}, {VRAM + 0x8000, 0x18000}};
+    struct fixture f = open_as("tu102");
+    struct nvmmu_map map = {.va = VA + MiB, .size = 2 * MiB, .shift = 16, .target = NVMMU_VRAM, .object_shift = 16,
+                            .pieces = pieces, .piece_count = 6};
+
+    REQUIRE(nvmmu_vmm_get(f.v, VA + MiB, 2 * MiB, 16) == 0, "get");
+    REQUIRE(nvmmu_vmm_map(f.v, &map) == 0, "map");
+    for (unsigned i = 0; i < 32; i++) {
+        uint64_t pa = i < 5 ? expected[i] : VRAM + 3 * MiB + (i - 5) * 0x10000ull;
+
+        REQUIRE(pa_of(f, map.va + i * 0x10000ull) == pa, "page %u", i);
+    }
+    map.offset = 0x40000;
+    REQUIRE(nvmmu_vmm_map(f.v, &map) == 0, "map from within");
+    REQUIRE(pa_of(f, map.va) == VRAM + 2 * MiB && pa_of(f, map.va + 0x10000) == VRAM + 3 * MiB, "from within");
+    map.piece_count = 4;
+    REFUSED(f, nvmmu_vmm_map(f.v, &map));
+    map.offset = 0;
+    map.size = 0x20000;
+    map.piece_count = 1;
+    map.pieces = &wraps;
+    REFUSED(f, nvmmu_vmm_map(f.v, &map));
+    map.pieces = odd;
+    map.piece_count = 2;
+    REFUSED(f, nvmmu_vmm_map(f.v, &map));
+    unmap_and_put(f, VA + MiB, 2 * MiB, 16, false);
+    close_all(f);
+}
+
+static void what_one_map_asks_for_is_not_the_next_ones(void)
+{
+    static const struct nvmmu_piece piece = {VRAM, 0x10000};
+    struct fixture f = open_as("tu102");
+    const struct nvmmu_map plain = {.va = VA, .size = 0x10000, .shift = 16, .target = NVMMU_VRAM, .object_shift = 16,
+                                    .pieces = &piece, .piece_count = 1};
+    struct nvmmu_map other = plain;
+    struct nvmmu_space space = nvmmu_vmm_space(f.v);
+    struct nvmmu_translation t;
+
+    REQUIRE(nvmmu_vmm_get(f.v, VA, 0x10000, 16) == 0, "get");
+    REQUIRE(nvmmu_vmm_map(f.v, &plain) == 0, "map");
+    other.ro = true;
+    REQUIRE(nvmmu_vmm_map(f.v, &other) == 0, "read only");
+    nvmmu_translate(&space, VA, &t);
+    REQUIRE(t.ro, "read only");
+    other.kind = 0xff;
+    REFUSED(f, nvmmu_vmm_map(f.v, &other));
+    REFUSED(f, nvmmu_vmm_map(f.v, &other));
+    REQUIRE(nvmmu_vmm_map(f.v, &plain) == 0, "map");
+    nvmmu_translate(&space, VA, &t);
+    REQUIRE(!t.ro, "as the first");
+    unmap_and_put(f, VA, 0x10000, 16, false);
+    close_all(f);
+}
+
 /* ---- words -------------------------------------------------------------------------------------------------------------- */
 
 static void fields_name_every_bit_once(uint64_t seed)
@@ -952,6 +1036,9 @@ int main(void)
     a_cursor_remembers_tables_and_no_entries();
     contiguous_pages_are_one_extent();
     sixteen_big_tables_share_a_page();
+    a_few_empty_pages_for_small_tables_stay_with_the_space();
+    memory_comes_in_pieces_of_any_length();
+    what_one_map_asks_for_is_not_the_next_ones();
     fields_name_every_bit_once(seed);
     pages_survive_encoding_and_decoding(seed);
     known_words_of_nvidia_come_out();
