@@ -17,7 +17,7 @@
 #define GiB     (1ull << 30)
 #define VA      (8 * GiB)
 #define LOOKUPS 262144u /* as many as there are 4K pages in a GiB */
-#define REPEATS 4
+#define REPEATS 4 /* of a GiB of 4K pages */
 
 #if defined(__x86_64__)
 #define WIDE __attribute__((target_clones("avx512f", "avx2", "default"), noinline))
@@ -173,6 +173,14 @@ static size_t count(const struct state *s)
     return GiB >> s->p->shift;
 }
 
+/* Larger pages are done soon, and the clock takes a while itself. */
+static unsigned repeats(const struct state *s)
+{
+    size_t times = REPEATS * LOOKUPS / count(s);
+
+    return times < 256 ? (unsigned)times : 256;
+}
+
 static void must(int ret)
 {
     if (ret) {
@@ -235,23 +243,21 @@ static void map_scattered(struct state *s, uint64_t size)
 
 typedef void change(struct state *, uint64_t size);
 
-/* One call of `change` between others that are not timed. */
-static double time_change(struct state *s, change *before, change *timed, change *after)
+/* `before` is not timed. */
+static double time_change(struct state *s, change *before, change *timed)
 {
-    double sum = 0;
+    double sum = 0, t = bench_now();
 
-    for (unsigned i = 0; i < REPEATS; i++) {
-        double t;
-
-        if (before)
+    for (unsigned i = 0; i < repeats(s); i++) {
+        if (before) {
             before(s, GiB);
-        t = bench_now();
+            t = bench_now();
+        }
         timed(s, GiB);
-        sum += bench_now() - t;
-        if (after)
-            after(s, GiB);
+        if (before)
+            sum += bench_now() - t;
     }
-    return sum / REPEATS / (double)count(s);
+    return (before ? sum : bench_now() - t) / repeats(s) / (double)count(s);
 }
 
 static double map_run(struct state *s)
@@ -260,7 +266,7 @@ static double map_run(struct state *s)
 
     get(s, GiB);
     map(s, GiB);
-    ns = time_change(s, NULL, map, NULL);
+    ns = time_change(s, NULL, map);
     unmap(s, GiB);
     put(s, GiB);
     return ns;
@@ -272,7 +278,7 @@ static double scatter_run(struct state *s)
 
     get(s, GiB);
     map_scattered(s, GiB);
-    ns = time_change(s, NULL, map_scattered, NULL);
+    ns = time_change(s, NULL, map_scattered);
     unmap(s, GiB);
     put(s, GiB);
     return ns;
@@ -283,7 +289,7 @@ static double unmap_run(struct state *s)
     double ns;
 
     get(s, GiB);
-    ns = time_change(s, map, unmap, NULL);
+    ns = time_change(s, map, unmap);
     put(s, GiB);
     return ns;
 }
@@ -296,7 +302,7 @@ static void get_put(struct state *s, uint64_t size)
 
 static double refs_run(struct state *s)
 {
-    return time_change(s, NULL, get_put, NULL);
+    return time_change(s, NULL, get_put);
 }
 
 static void life(struct state *s, uint64_t size)
@@ -311,7 +317,7 @@ static void life(struct state *s, uint64_t size)
 
 static double life_run(struct state *s)
 {
-    return time_change(s, NULL, life, NULL);
+    return time_change(s, NULL, life);
 }
 
 static struct addresses addresses(const struct state *s, bool random)
@@ -387,19 +393,15 @@ static void walk_range(struct state *s, uint64_t size)
 /* As often as in all reads enough entries to be timed. */
 static double walk(struct state *s, change *how)
 {
-    const uint64_t times = REPEATS * LOOKUPS / count(s) < 256 ? REPEATS * LOOKUPS / count(s) : 256;
-    double t;
+    double ns;
 
     get(s, GiB);
     how(s, GiB);
     walk_range(s, GiB);
-    t = bench_now();
-    for (uint64_t i = 0; i < times; i++)
-        walk_range(s, GiB);
-    t = bench_now() - t;
+    ns = time_change(s, NULL, walk_range);
     unmap(s, GiB);
     put(s, GiB);
-    return t / (double)times / (double)count(s);
+    return ns;
 }
 
 static double walk_run(struct state *s) { return walk(s, map); }
@@ -414,9 +416,9 @@ static double store_limit(struct state *s)
 
     store_words(shared.limit, words, 1, 0x100);
     t = bench_now();
-    for (unsigned i = 0; i < REPEATS; i++)
+    for (unsigned i = 0; i < repeats(s); i++)
         store_words(shared.limit, words, i, 0x100);
-    return (bench_now() - t) / REPEATS / (double)count(s);
+    return (bench_now() - t) / repeats(s) / (double)count(s);
 }
 
 /* Empty, mapped, empty again. */
@@ -427,9 +429,9 @@ static double list_limit(struct state *s)
     size_t words = count(s) * s->p->words;
     double t = bench_now();
 
-    for (unsigned i = 0; i < REPEATS; i++)
+    for (unsigned i = 0; i < repeats(s); i++)
         store_list(shared.limit, words, i, shared.list);
-    return (bench_now() - t) / REPEATS / (double)count(s);
+    return (bench_now() - t) / repeats(s) / (double)count(s);
 }
 
 static double load_limit(struct state *s)
@@ -437,9 +439,9 @@ static double load_limit(struct state *s)
     size_t words = count(s) * s->p->words;
     double t = bench_now();
 
-    for (unsigned i = 0; i < REPEATS; i++)
+    for (unsigned i = 0; i < repeats(s); i++)
         shared.sink += load_words(shared.limit, words);
-    return (bench_now() - t) / REPEATS / (double)count(s);
+    return (bench_now() - t) / repeats(s) / (double)count(s);
 }
 
 /* Independent loads of a page's entry, in the same order. */
