@@ -45,10 +45,6 @@ struct SparseRegions {
         all[index(of: addr)].isDirty = isDirty
     }
 
-    mutating func removeAll() {
-        all = []
-    }
-
     private func index(of addr: UInt64) -> Int {
         all.partitioningIndex { $0.end > addr }
     }
