@@ -328,7 +328,7 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct t
         uint32_t n;
 
         /* Pieces of one page are common. */
-        for (; even && piece->size == page && i < c->count; piece++, i++)
+        for (; i < c->count && even && piece->size == page; piece++, i++)
             entry_write(&entry[i * words], words, word + (piece->addr >> shift) * step);
         if (i == c->count)
             break;
