@@ -210,25 +210,6 @@ static int check_unused(const struct nvmmu_vmm *vmm, const struct report *r)
     return 0;
 }
 
-/* Pages with room, and what is known of the pieces that are free. */
-static int check_pages(const struct nvmmu_vmm *vmm, const struct report *r)
-{
-    const struct shape *leaf = &vmm->shape[vmm->depths - 1];
-    size_t spare = 0;
-
-    for (const struct page *page = vmm->pages; page; page = page->next) {
-        uint32_t words = page->size / sizeof(uint64_t), blank = page->free & page->blank;
-
-        if (!page->free || page->free & ~page->all || page->size != leaf->table_bytes[LPT])
-            return broken(r, vmm->root, "page for small tables without room, or of another size", page->mem.addr);
-        spare += page->free == page->all;
-        for (uint32_t i = 0; i < TABLE_PAGE / sizeof(uint64_t); i++)
-            if (blank >> i / words & 1 && ((const uint64_t *)page->mem.cpu)[i] != leaf->blank[LPT])
-                return broken(r, vmm->root, "free piece is not blank although it is said to be", i);
-    }
-    return spare != vmm->spare_pages ? broken(r, vmm->root, "number of spare pages", spare) : 0;
-}
-
 int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
 {
     struct report r = {why, n};
@@ -237,8 +218,6 @@ int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
 
     if (!ret)
         ret = check_unused(vmm, &r);
-    if (!ret)
-        ret = check_pages(vmm, &r);
     if (!ret && hw_count != vmm->hw_count)
         ret = broken(&r, vmm->root, "number of hardware tables", vmm->hw_count);
     if (!ret && hw_count + vmm->retired_count > vmm->retired_room)

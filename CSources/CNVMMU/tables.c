@@ -11,7 +11,7 @@
 
 #include "vmm_private.h"
 
-#define SPARE_PAGES 32 /* kept for small tables to come, with their blank words in them */
+#define TABLE_PAGE 4096u
 
 bool nvmmu__place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h)
 {
@@ -118,17 +118,7 @@ static int page_new(struct nvmmu_vmm *vmm, uint32_t size)
         return ret;
     }
     pages_add(vmm, page);
-    vmm->spare_pages++;
     return 0;
-}
-
-static void page_free(struct nvmmu_vmm *vmm, struct page *page)
-{
-    pages_remove(vmm, page);
-    vmm->spare_pages--;
-    page->mem.zeroed = false; /* the pieces' content is not looked at */
-    vmm->hooks.free_table(vmm->hooks.ctx, &page->mem, TABLE_PAGE);
-    gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
 }
 
 /* The content is undefined, unless it is known to be blank. */
@@ -153,7 +143,6 @@ static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, uint32_t entries, s
             return ret;
         page = vmm->pages;
     }
-    vmm->spare_pages -= page->free == page->all;
     slot = (unsigned)__builtin_ctz(page->free);
     page->free &= page->free - 1;
     if (!page->free)
@@ -175,8 +164,12 @@ static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
         pages_add(vmm, page);
     page->free |= piece;
     page->blank = all_blank(hw) ? page->blank | piece : page->blank & ~piece;
-    if (page->free == page->all && ++vmm->spare_pages > SPARE_PAGES)
-        page_free(vmm, page);
+    if (page->free != page->all)
+        return;
+    pages_remove(vmm, page);
+    page->mem.zeroed = false; /* the pieces' content is not looked at */
+    vmm->hooks.free_table(vmm->hooks.ctx, &page->mem, TABLE_PAGE);
+    gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
 }
 
 static int memory_alloc(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, struct hw *out)
@@ -507,8 +500,6 @@ void nvmmu__tables_destroy(struct nvmmu_vmm *vmm)
     if (vmm->root)
         destroy_below(vmm, vmm->root);
     nvmmu__retired_free(vmm);
-    while (vmm->pages)
-        page_free(vmm, vmm->pages);
     for (unsigned depth = 0; depth < vmm->depths; depth++) {
         while (vmm->unused[depth]) {
             struct table *t = vmm->unused[depth];

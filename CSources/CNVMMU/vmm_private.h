@@ -24,8 +24,6 @@
 
 enum { LPT = 0, SPT = 1 }; /* the two hardware tables of a leaf; a directory has only [0] */
 
-#define TABLE_PAGE 4096u
-
 /* Hardware tables smaller than a page are cut from pages. */
 struct page {
     struct nvmmu_table_mem mem;
@@ -133,7 +131,6 @@ struct nvmmu_vmm {
     struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table that is likely to be asked for next, or NULL */
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
     struct page *pages;                        /* with room for small tables */
-    size_t spare_pages;                        /* those of them that hold none */
 
     uint64_t **directories; /* Tesla: copies of the root's entries in instance blocks */
     size_t directory_count, directory_room;
