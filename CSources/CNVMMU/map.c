@@ -210,7 +210,7 @@ static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s, cons
 
 /* n entries one by one: tags need not rise evenly, nor entries be 64-bit words. Such entries have one word. */
 static void write_each(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
-                         uint32_t n, uint64_t addr, uint64_t offset)
+                       uint32_t n, uint64_t addr, uint64_t offset)
 {
     uint64_t word;
 
@@ -281,7 +281,6 @@ static void blocks_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const
 static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
                         const struct chunk *c, const uint64_t *page)
 {
-
     if (s->each || s->base) {
         for (uint32_t k = 0; k < c->count; k++)
             write_each(vmm, s, t, h, c->index + k, 1, page[k], 0);
