@@ -1,6 +1,9 @@
 /*
  * Iteration in address order. While the space's version stays, the iterator walks along the leaves; after a change
  * it looks its next mapping up again by the address that was the successor's when the last one was handed out.
+ *
+ * Locking: an iterator writes nothing to the space, not even where it looked. So several may go through a space at
+ * once, each under a lock of its own that keeps changes away.
  */
 #include "warm.h"
 
@@ -15,6 +18,14 @@ void gpuvm_iter_init(struct gpuvm_iter *it, const struct gpuvm *vm, uint64_t add
     };
 }
 
+/* gpuvm__lower() that leaves the cell remembered as it is. */
+static struct place lower(const struct gpuvm *vm, uint64_t key)
+{
+    struct cell cell;
+    unsigned at = vm->isa.descend(vm, key, &cell);
+    return gpuvm__lower_at((struct place){cell.leaf, at}, key);
+}
+
 /* Where the iterator stands; false at the end. */
 static bool here(struct gpuvm_iter *it, struct place *p)
 {
@@ -24,7 +35,7 @@ static bool here(struct gpuvm_iter *it, struct place *p)
         *p = (struct place){it->leaf, it->index};
         return true;
     }
-    *p = gpuvm__lower(it->vm, it->next);
+    *p = it->next == KEY_NONE ? (struct place){0} : lower(it->vm, it->next);
     if (p->leaf && p->leaf->start[p->at] < it->end)
         return true;
     it->done = true;

@@ -50,8 +50,8 @@ package struct MappingState: BitwiseCopyable, Sendable {
 ///
 /// Locks: ``mutex`` guards the space and the regions; within it, and within reservations, ``changeTables(_:)`` has a
 /// mutex for the page tables, the only one that jobs and engines take where fences depend on them. What changes
-/// mappings has both (but ``tearDown()``, when there are no engines any more), so either is enough to look at them. Walks
-/// take none.
+/// mappings has both (but ``tearDown()``, when there are no engines any more), so either is enough to go through them; to
+/// look one up by its address, which the space remembers, ``mutex`` is needed. Walks take none.
 package final class UVMM: @unchecked Sendable {
     package let vm: VM
     @exclusivity(unchecked) package var tables: PageTables

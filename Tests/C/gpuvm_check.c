@@ -27,6 +27,24 @@ static void sees(const char *damage)
         check_space(vm);                                                                                          \
     } while (0)
 
+/* Several may go through a space at once: going through it writes nothing there. */
+static void iterators_leave_the_space_as_it_is(void)
+{
+    struct gpuvm before, after;
+    struct gpuvm_iter it;
+    struct gpuvm_mapping m;
+    uint64_t n = 0;
+
+    gpuvm_find(vm, 20000, 4);
+    memcpy(&before, vm, sizeof before);
+    gpuvm_iter_init(&it, vm, 10003, 4000);
+    while (gpuvm_iter_next(&it, &m))
+        n++;
+    memcpy(&after, vm, sizeof after);
+    EQ(n, 401);
+    CHECK(!memcmp(&before, &after, sizeof before), "the space is written to");
+}
+
 int main(void)
 {
     struct gpuvm_config config = {.size = sizeof config, .range = 10 * N, .kernel_start = 5, .kernel_range = 1};
@@ -42,6 +60,7 @@ int main(void)
     CHECK(gpuvm_exec(vm, &q, 1, &ops, NULL) == 500, "victims");
     EQ(gpuvm_remove(vm, gpuvm_find(vm, 6000, 4)), 0);
     check_space(vm);
+    iterators_leave_the_space_as_it_is();
 
     struct inner *root = vm->root;
     struct cell c;

@@ -10,7 +10,7 @@
  * by the pair of both, a `gpuvm_bo`; the pair keeps the list of its mappings in link order.
  *
  * Locking. The caller serialises all calls on one space (and on the op lists in use with it), look-ups too: they
- * remember where they looked.
+ * remember where they looked. Iterators do not, and need only be kept from changes of the space.
  *
  * Failure. A call that fails leaves the space as it was. One exception, as in the kernel: when a step callback
  * fails, what the steps before it did stays (gpuvm_sm_map, gpuvm_sm_unmap).
