@@ -3,8 +3,7 @@ import Peers
 
 /// The kernel's own code, from the library that make builds where its sources are (`swift_peer` in bench/Makefile).
 enum Kernel {
-    static let path = getenv("BENCH_KERNEL").map { String(cString: $0) } ?? "build/bench/opened/kernel.so"
-    nonisolated(unsafe) private static let library = dlopen(path, RTLD_LAZY | RTLD_LOCAL)
+    nonisolated(unsafe) private static let library = dlopen("build/bench/opened/kernel.so", RTLD_LAZY | RTLD_LOCAL)
 
     /// `nil`: it is not there, and neither are its numbers.
     static let bind: bind_peer? = peer("bind_kernel")
