@@ -67,6 +67,11 @@ static int check_counters(const struct nvmmu_vmm *vmm, const struct table *t, co
 
 /* ---- entries ---------------------------------------------------------------------------------------------- */
 
+static bool points_at(const struct nvmmu_pde *to, const struct hw *hw)
+{
+    return to->addr == address_of(hw) && to->aperture == hw->page->mem.aperture;
+}
+
 static int check_pointer(const struct nvmmu_vmm *vmm, const struct table *t, uint32_t i, const struct report *r)
 {
     const struct shape *sh = shape_of(vmm, t);
@@ -87,11 +92,10 @@ static int check_pointer(const struct nvmmu_vmm *vmm, const struct table *t, uin
 
     vmm->format->decode(vmm->format, sh->level[0]->level, (uint64_t[2]){entry[0], sh->words == 2 ? entry[1] : 0}, &e);
     if (e.next.present != (next->cpu != NULL) ||
-        (next->cpu && (e.next.addr != next->addr || e.next.aperture != next->aperture)))
+        (next->cpu && !points_at(&e.next, next)))
         return broken(r, t, "entry does not point at its table", i);
     if (!child->child && (e.big.present != (child->hw[LPT].cpu != NULL) ||
-                          (child->hw[LPT].cpu && (e.big.addr != child->hw[LPT].addr ||
-                                                  e.big.aperture != child->hw[LPT].aperture))))
+                          (child->hw[LPT].cpu && !points_at(&e.big, &child->hw[LPT]))))
         return broken(r, t, "entry does not point at its big table", i);
     return 0;
 }
@@ -148,7 +152,7 @@ static bool in_window(const struct nvmmu_vmm *vmm, const struct hw *hw, uint64_t
 {
     struct nvmmu_space s = nvmmu_vmm_space(vmm);
 
-    return (const void *)nvmmu__window_at(&s, hw->aperture, hw->addr, size) == hw->cpu;
+    return (const void *)nvmmu__window_at(&s, hw->page->mem.aperture, address_of(hw), size) == hw->cpu;
 }
 
 /* Entries outside [first, end) are blank. */
@@ -169,7 +173,15 @@ static int check_blanks(const struct nvmmu_vmm *vmm, const struct table *t, unsi
     return 0;
 }
 
-static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_t *hw_count, const struct report *r)
+/* The piece that a hardware table is is in use. */
+static bool in_use(const struct hw *hw)
+{
+    const struct page *page = hw->page;
+
+    return page->all >> piece_of(hw) & 1 && !((page->free | page->retired) >> piece_of(hw) & 1);
+}
+
+static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, const struct report *r)
 {
     const struct shape *sh = shape_of(vmm, t);
     int ret = check_counters(vmm, t, r);
@@ -177,7 +189,8 @@ static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_
     for (unsigned h = 0; h < sh->tables && !ret; h++) {
         if (!t->hw[h].cpu)
             continue;
-        ++*hw_count;
+        if (!in_use(&t->hw[h]))
+            return broken(r, t, "hardware table in memory that is free or retired", h);
         if (!in_window(vmm, &t->hw[h], nvmmu__table_bytes(sh->level[h])))
             return broken(r, t, "hardware table outside the windows", h);
         ret = check_entries(vmm, t, h, r);
@@ -186,7 +199,7 @@ static int check_table(const struct nvmmu_vmm *vmm, const struct table *t, size_
     }
     for (uint32_t i = 0; t->child && i < sh->entries[0] && !ret; i++)
         if (t->child[i])
-            ret = check_table(vmm, t->child[i], hw_count, r);
+            ret = check_table(vmm, t->child[i], r);
     return ret;
 }
 
@@ -210,18 +223,32 @@ static int check_unused(const struct nvmmu_vmm *vmm, const struct report *r)
     return 0;
 }
 
+/* Pages with room, and what is known of the pieces that are free. */
+static int check_pages(const struct nvmmu_vmm *vmm, const struct report *r)
+{
+    uint64_t word = vmm->shape[vmm->depths - 1].blank[LPT];
+
+    for (const struct page *page = vmm->pages; page; page = page->next) {
+        uint32_t blank = page->free & page->blank;
+
+        if (!page->free || page->free == page->all || page->free & (~page->all | page->retired))
+            return broken(r, vmm->root, "page without room, or empty, among those with room", page->mem.addr);
+        for (uint32_t i = 0; i < page->bytes / sizeof(word); i++)
+            if (blank >> (i * sizeof(word) >> page->shift) & 1 && ((const uint64_t *)page->mem.cpu)[i] != word)
+                return broken(r, vmm->root, "free piece is not blank although it is said to be", i);
+    }
+    return 0;
+}
+
 int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
 {
     struct report r = {why, n};
-    size_t hw_count = 0;
-    int ret = check_table(vmm, vmm->root, &hw_count, &r);
+    int ret = check_table(vmm, vmm->root, &r);
 
     if (!ret)
         ret = check_unused(vmm, &r);
-    if (!ret && hw_count != vmm->hw_count)
-        ret = broken(&r, vmm->root, "number of hardware tables", vmm->hw_count);
-    if (!ret && hw_count + vmm->retired_count > vmm->retired_room)
-        ret = broken(&r, vmm->root, "no room to retire a table", vmm->retired_count);
+    if (!ret)
+        ret = check_pages(vmm, &r);
     for (size_t i = 1; i < vmm->sparse_count && !ret; i++)
         if (vmm->sparse[i - 1].end > vmm->sparse[i].va)
             ret = broken(&r, vmm->root, "sparse ranges overlap", i);

@@ -20,6 +20,7 @@
 #define NVMMU_TRAIT_PCF         (1u << 7) /* vol by target, no access counters, any kind, ATS but for VRAM tables */
 
 #define NVMMU_TRAIT_NO_VOL      (1u << 8) /* entries do not say how the GPU may cache */
+#define NVMMU_TRAIT_ONE_TABLE   (1u << 9) /* a PD0 entry points at an LPT or at an SPT, not at both */
 
 #define NVMMU_REFUSED 0xff /* aperture[]: the format cannot map this memory */
 

@@ -2,16 +2,13 @@
  * Software and hardware tables: made, filled, linked, unlinked, freed.
  *
  * Order: a hardware table is filled before its parent's entry points at it; when it goes, the parent's entry changes
- * first, the memory is retired, and freed after the flush. Room in the list of retired tables is taken when a table
- * is made, so that dropping never allocates.
+ * first, the memory is retired, and freed after the flush. Dropping never allocates.
  */
 #include <errno.h>
 #include <stdalign.h>
 #include <string.h>
 
 #include "vmm_private.h"
-
-#define TABLE_PAGE 4096u
 
 bool nvmmu__place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, unsigned *h)
 {
@@ -43,7 +40,6 @@ static struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, uint
             return NULL;
         memset(t, 0, sh->bytes);
         t->depth = (uint8_t)depth;
-        t->shape = sh;
         if (sh->tables == 1)
             t->child = (struct table **)((char *)t + sh->bytes) - sh->entries[0];
     }
@@ -84,7 +80,7 @@ static void table_free(struct nvmmu_vmm *vmm, struct table *t)
 
 /* ---- memory of hardware tables ---------------------------------------------------------------------------- */
 
-static void pages_add(struct nvmmu_vmm *vmm, struct page *page)
+static void rooms_add(struct nvmmu_vmm *vmm, struct page *page)
 {
     page->prev = NULL;
     page->next = vmm->pages;
@@ -93,7 +89,7 @@ static void pages_add(struct nvmmu_vmm *vmm, struct page *page)
     vmm->pages = page;
 }
 
-static void pages_remove(struct nvmmu_vmm *vmm, struct page *page)
+static void rooms_remove(struct nvmmu_vmm *vmm, struct page *page)
 {
     if (page->next)
         page->next->prev = page->prev;
@@ -103,194 +99,185 @@ static void pages_remove(struct nvmmu_vmm *vmm, struct page *page)
         vmm->pages = page->next;
 }
 
-static int page_new(struct nvmmu_vmm *vmm, uint32_t size)
+/* Found free or emptied, it has nothing in it. */
+static void page_free(struct nvmmu_vmm *vmm, struct page *page)
 {
-    struct page *page = gpuvm_mem_alloc(&vmm->alloc, sizeof(*page), alignof(struct page));
-    int ret;
-
-    if (!page)
-        return -ENOMEM;
-    *page = (struct page){.size = size, .all = ~0u >> (32 - TABLE_PAGE / size)};
-    page->free = page->all;
-    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, TABLE_PAGE, TABLE_PAGE, &page->mem);
-    if (ret) {
-        gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
-        return ret;
-    }
-    pages_add(vmm, page);
-    return 0;
+    page->mem.zeroed = page->zeros && page->blank == page->all;
+    vmm->hooks.free_table(vmm->hooks.ctx, &page->mem, page->bytes);
+    page->next = vmm->unused_pages;
+    vmm->unused_pages = page;
 }
 
-/* The content is undefined, unless it is known to be blank. */
-static void content_init(struct hw *hw, bool blank, uint32_t entries)
+/* What the directory's entry says that points at a table of these at `addr`. -EINVAL: it cannot. */
+static int pointer_encode(const struct nvmmu_vmm *vmm, unsigned depth, unsigned h, uint64_t addr, unsigned aperture,
+                          uint64_t *out)
 {
-    hw->first = blank ? UINT32_MAX : 0;
-    hw->end = blank ? 0 : entries;
+    const struct nvmmu_format *f = vmm->format;
+    const struct shape *above = &vmm->shape[depth - 1];
+    bool big = h == LPT && vmm->shape[depth].tables == 2;
+    uint64_t word[2];
+    struct nvmmu_pde to = {
+        .addr = addr,
+        .aperture = (uint8_t)aperture,
+        .present = true,
+        .vol = aperture == NVMMU_HOST,
+        .no_ats = aperture == NVMMU_VRAM && f->traits & NVMMU_TRAIT_PCF,
+    };
+    int ret = f->pde_encode(f, above->level[0]->level, big ? &to : NULL, big ? NULL : &to, word);
+
+    *out = word[above->words == 2 && h == SPT];
+    return ret;
+}
+
+/* All pieces have pointers if the first has: it begins a page. */
+static int pointers_init(const struct nvmmu_vmm *vmm, struct page *page, unsigned depth, unsigned h)
+{
+    const struct nvmmu_table_mem *mem = &page->mem;
+    uint64_t second;
+    int ret = pointer_encode(vmm, depth, h, mem->addr, mem->aperture, &page->pointer);
+
+    if (ret || page->all == 1)
+        return ret;
+    ret = pointer_encode(vmm, depth, h, mem->addr + (1u << page->shift), mem->aperture, &second);
+    page->step = second - page->pointer;
+    return ret;
+}
+
+/* Memory for tables hw[h] of `depth`, which has room from now on. */
+static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h)
+{
+    const struct shape *sh = &vmm->shape[depth];
+    uint32_t size = sh->table_bytes[h], bytes = sh->small[h] ? TABLE_PAGE : size;
+    struct page *page = vmm->unused_pages;
+    int ret;
+
+    if (page)
+        vmm->unused_pages = page->next;
+    else
+        page = gpuvm_mem_alloc(&vmm->alloc, sizeof(*page), alignof(struct page));
+    if (!page)
+        return -ENOMEM;
+    *page = (struct page){
+        .bytes = bytes,
+        .shift = (uint8_t)__builtin_ctz(size),
+        .zeros = !sh->blank[h],
+        .all = ~0u >> (32 - bytes / size),
+    };
+    page->free = page->all;
+    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, bytes, sh->level[h]->table_align, &page->mem);
+    if (ret) {
+        page->next = vmm->unused_pages;
+        vmm->unused_pages = page;
+        return ret;
+    }
+    page->blank = page->mem.zeroed && page->zeros ? page->all : 0;
+    if (depth && pointers_init(vmm, page, depth, h)) {
+        page_free(vmm, page);
+        return -EINVAL;
+    }
+    rooms_add(vmm, page);
+    return 0;
 }
 
 /* The lowest free piece of a page with room. */
-static int piece_alloc(struct nvmmu_vmm *vmm, uint32_t size, uint32_t entries, struct hw *out)
+static int memory_alloc(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
-    struct page *page = vmm->pages;
-    unsigned slot;
+    const struct shape *sh = shape_of(vmm, t);
+    struct hw *hw = &t->hw[h];
+    struct page *page;
+    unsigned piece;
 
-    while (page && page->size != size)
-        page = page->next;
-    if (!page) {
-        int ret = page_new(vmm, size);
+    if (!sh->small[h] || !vmm->pages) {
+        int ret = page_new(vmm, t->depth, h);
 
         if (ret)
             return ret;
-        page = vmm->pages;
     }
-    slot = (unsigned)__builtin_ctz(page->free);
+    page = vmm->pages;
+    piece = (unsigned)__builtin_ctz(page->free);
     page->free &= page->free - 1;
     if (!page->free)
-        pages_remove(vmm, page);
-    out->cpu = (char *)page->mem.cpu + slot * size;
-    out->addr = page->mem.addr + slot * size;
-    out->page = page;
-    out->aperture = page->mem.aperture;
-    content_init(out, page->blank >> slot & 1, entries);
-    return 0;
-}
-
-static void piece_free(struct nvmmu_vmm *vmm, const struct hw *hw)
-{
-    struct page *page = hw->page;
-    uint32_t piece = 1u << ((hw->addr - page->mem.addr) >> __builtin_ctz(page->size));
-
-    if (!page->free)
-        pages_add(vmm, page);
-    page->free |= piece;
-    page->blank = all_blank(hw) ? page->blank | piece : page->blank & ~piece;
-    if (page->free != page->all)
-        return;
-    pages_remove(vmm, page);
-    page->mem.zeroed = false; /* the pieces' content is not looked at */
-    vmm->hooks.free_table(vmm->hooks.ctx, &page->mem, TABLE_PAGE);
-    gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
-}
-
-static int memory_alloc(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, struct hw *out)
-{
-    struct nvmmu_table_mem mem = {0};
-    int ret;
-
-    if (sh->level[h]->table_align < TABLE_PAGE)
-        return piece_alloc(vmm, sh->table_bytes[h], sh->entries[h], out);
-    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, sh->table_bytes[h], sh->level[h]->table_align, &mem);
-    if (ret)
-        return ret;
-    out->cpu = mem.cpu;
-    out->addr = mem.addr;
-    out->page = NULL;
-    out->aperture = mem.aperture;
-    content_init(out, mem.zeroed && !sh->blank[h], sh->entries[h]);
-    return 0;
-}
-
-static void memory_free(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, const struct hw *hw)
-{
-    struct nvmmu_table_mem mem = {hw->addr, hw->cpu, hw->aperture, all_blank(hw) && !sh->blank[h]};
-
-    if (hw->page)
-        piece_free(vmm, hw);
+        rooms_remove(vmm, page);
+    hw->cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift);
+    hw->page = page;
+    if (page->blank >> piece & 1)
+        hw->first = UINT32_MAX, hw->end = 0;
     else
-        vmm->hooks.free_table(vmm->hooks.ctx, &mem, sh->table_bytes[h]);
+        hw->first = 0, hw->end = sh->entries[h]; /* the content is undefined */
+    return 0;
+}
+
+static void pieces_free(struct nvmmu_vmm *vmm, struct page *page, uint32_t pieces)
+{
+    bool room = page->free;
+
+    page->free |= pieces;
+    if (page->free == page->all) {
+        if (room)
+            rooms_remove(vmm, page);
+        page_free(vmm, page);
+    } else if (!room) {
+        rooms_add(vmm, page);
+    }
 }
 
 void nvmmu__retired_free(struct nvmmu_vmm *vmm)
 {
-    for (size_t i = 0; i < vmm->retired_count; i++)
-        memory_free(vmm, vmm->retired[i].sh, vmm->retired[i].h, &vmm->retired[i].hw);
-    vmm->retired_count = 0;
-}
+    while (vmm->retired) {
+        struct page *page = vmm->retired;
+        uint32_t pieces = page->retired;
 
-/* Room to retire one table more than there are. */
-static int retired_reserve(struct nvmmu_vmm *vmm)
-{
-    size_t room = vmm->retired_room ? 2 * vmm->retired_room : 64;
-    struct retired *more;
-
-    if (vmm->hw_count + vmm->retired_count < vmm->retired_room)
-        return 0;
-    more = gpuvm_mem_alloc(&vmm->alloc, room * sizeof(*more), alignof(struct retired));
-    if (!more)
-        return -ENOMEM;
-    if (vmm->retired_count)
-        memcpy(more, vmm->retired, vmm->retired_count * sizeof(*more));
-    gpuvm_mem_free(&vmm->alloc, vmm->retired, vmm->retired_room * sizeof(*more));
-    vmm->retired = more;
-    vmm->retired_room = room;
-    return 0;
+        vmm->retired = page->next_retired;
+        page->retired = 0;
+        pieces_free(vmm, page, pieces);
+    }
 }
 
 /* Without an LPT nothing is shadowed. */
 static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
     const struct shape *sh = shape_of(vmm, t);
+    struct page *page = t->hw[h].page;
+    uint32_t piece = 1u << piece_of(&t->hw[h]);
 
-    vmm->retired[vmm->retired_count++] = (struct retired){t->hw[h], sh, h};
-    if (!t->child && h == LPT)
+    if (!page->retired) {
+        page->next_retired = vmm->retired;
+        vmm->retired = page;
+    }
+    page->retired |= piece;
+    page->blank = all_blank(&t->hw[h]) ? page->blank | piece : page->blank & ~piece;
+    if (h == LPT && !t->child)
         bits_clear(t->bits + sh->shadowed, 0, sh->entries[LPT]);
     t->hw[h].cpu = NULL;
-    vmm->hw_count--;
 }
 
 /* ---- links ------------------------------------------------------------------------------------------------ */
 
-/* Fills *out, unless there is no table. */
-static inline const struct nvmmu_pde *pointer_to(const struct nvmmu_format *f, const struct hw *hw,
-                                                 struct nvmmu_pde *out)
+static inline uint64_t pointer_to(const struct hw *hw)
 {
-    if (!hw->cpu)
-        return NULL;
-    *out = (struct nvmmu_pde){
-        .addr = hw->addr,
-        .aperture = hw->aperture,
-        .present = true,
-        .vol = hw->aperture == NVMMU_HOST,
-        .no_ats = hw->aperture == NVMMU_VRAM && f->traits & NVMMU_TRAIT_PCF,
-    };
-    return out;
-}
-
-/* The parent's entry for what `t` has. -EINVAL: an address that does not fit. */
-static inline int link_words(const struct nvmmu_vmm *vmm, const struct table *t, uint64_t word[2])
-{
-    const struct nvmmu_format *f = vmm->format;
-    enum nvmmu_level level = t->parent->shape->level[0]->level;
-    struct nvmmu_pde memory[2];
-    const struct nvmmu_pde *first = pointer_to(f, &t->hw[0], &memory[0]);
-
-    if (t->child)
-        return f->pde_encode(f, level, NULL, first, word);
-    return f->pde_encode(f, level, first, pointer_to(f, &t->hw[SPT], &memory[1]), word);
+    return hw->cpu ? hw->page->pointer + piece_of(hw) * hw->page->step : 0;
 }
 
 /* Entries of two words: the big half first, both every time, as nouveau does. */
-static inline void parent_write(struct nvmmu_vmm *vmm, const struct table *t, const uint64_t word[2])
+void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
 {
     struct table *p = t->parent;
     const struct shape *sh = shape_of(vmm, p);
     uint64_t *entry = entry_at(sh, p, 0, t->index);
+    uint64_t first = pointer_to(&t->hw[0]), second = pointer_to(&t->hw[1]);
 
-    nvmmu__publish(entry, word[0]);
-    if (sh->words == 2)
-        nvmmu__publish(entry + 1, word[1]);
+    if (!t->hw[0].cpu && !t->hw[1].cpu)
+        first = empty_word(vmm, p, 0, t->sparse);
+    if (sh->words == 2) {
+        nvmmu__publish(entry, first);
+        nvmmu__publish(entry + 1, second);
+    } else {
+        nvmmu__publish(entry, first | second);
+    }
     if (!p->parent)
-        nvmmu__directories_write(vmm, t->index, word[0]);
+        nvmmu__directories_write(vmm, t->index, *entry);
     wrote_directory(vmm, p, 0, t->index, 1);
     nvmmu__changed(vmm, p->depth, t->va, entry_bytes_of_va(sh, 0));
-}
-
-void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
-{
-    uint64_t word[2];
-
-    link_words(vmm, t, word);
-    parent_write(vmm, t, word);
 }
 
 /* ---- hardware tables -------------------------------------------------------------------------------------- */
@@ -338,25 +325,18 @@ static void table_fill(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 /* Memory, content, link. A page that stands in the parent's entry stays, so that a get that fails can be undone. */
 static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 {
-    const struct shape *sh = shape_of(vmm, t);
-    uint64_t word[2];
-    int ret = retired_reserve(vmm);
+    int ret;
 
-    if (!ret)
-        ret = memory_alloc(vmm, sh, h, &t->hw[h]);
+    if (vmm->format->traits & NVMMU_TRAIT_ONE_TABLE && t->hw[!h].cpu)
+        return -EINVAL;
+    ret = memory_alloc(vmm, t, h);
     if (ret)
         return ret;
-    if (t->parent && link_words(vmm, t, word)) {
-        memory_free(vmm, sh, h, &t->hw[h]);
-        t->hw[h].cpu = NULL;
-        return -EINVAL;
-    }
-    vmm->hw_count++;
     table_fill(vmm, t, h);
     if (t->parent) {
         t->parent->refs[0]++;
         if (!under_page(vmm, t))
-            parent_write(vmm, t, word);
+            nvmmu__table_link(vmm, t);
     }
     return 0;
 }
@@ -364,15 +344,10 @@ static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
 /* The parent's entry without hw[h]: the other table, or a page that was mapped over both, or nothing. */
 static void unlink_from_parent(struct nvmmu_vmm *vmm, struct table *t)
 {
-    const struct shape *sh = shape_of(vmm, t->parent);
-    uint64_t nothing[2] = {empty_word(vmm, t->parent, 0, t->sparse), 0};
-
     if (under_page(vmm, t))
-        nvmmu__changed(vmm, t->parent->depth, t->va, entry_bytes_of_va(sh, 0));
-    else if (t->hw[0].cpu || t->hw[1].cpu)
-        nvmmu__table_link(vmm, t);
+        nvmmu__changed(vmm, t->parent->depth, t->va, entry_bytes_of_va(shape_of(vmm, t->parent), 0));
     else
-        parent_write(vmm, t, nothing);
+        nvmmu__table_link(vmm, t);
 }
 
 void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
@@ -507,5 +482,11 @@ void nvmmu__tables_destroy(struct nvmmu_vmm *vmm)
             vmm->unused[depth] = t->parent;
             gpuvm_mem_free(&vmm->alloc, t, vmm->shape[depth].bytes);
         }
+    }
+    while (vmm->unused_pages) {
+        struct page *page = vmm->unused_pages;
+
+        vmm->unused_pages = page->next;
+        gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
     }
 }

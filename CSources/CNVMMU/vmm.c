@@ -15,8 +15,8 @@ static void flush(struct nvmmu_vmm *vmm, const struct nvmmu_flush *what)
 {
     struct nvmmu_flush fl = *what;
 
-    fl.root = root_of(vmm)->addr;
-    fl.root_aperture = root_of(vmm)->aperture;
+    fl.root = address_of(root_of(vmm));
+    fl.root_aperture = root_of(vmm)->page->mem.aperture;
     fl.bar = vmm->bar;
     if (vmm->hooks.flush)
         vmm->hooks.flush(vmm->hooks.ctx, &fl);
@@ -46,6 +46,7 @@ static void shape_init(struct nvmmu_vmm *vmm, unsigned depth)
         sh->level[h] = &f->level[depth + h];
         sh->entries[h] = (uint32_t)nvmmu__entries(sh->level[h]);
         sh->table_bytes[h] = (uint32_t)nvmmu__table_bytes(sh->level[h]);
+        sh->small[h] = sh->level[h]->table_align < TABLE_PAGE;
         sh->blank[h] = leaf && h == LPT ? f->hidden : 0;
         sh->refs[h] = at;
         at += BITS_WORDS(sh->entries[h]);
@@ -144,12 +145,11 @@ void nvmmu_vmm_destroy(struct nvmmu_vmm *vmm)
 
     if (!vmm)
         return;
-    if (vmm->hw_count)
+    if (vmm->root && root_of(vmm)->cpu)
         flush(vmm, &(struct nvmmu_flush){.size = vmm->limit});
     alloc = vmm->alloc;
     nvmmu__tables_destroy(vmm);
     gpuvm_mem_free(&alloc, vmm->directories, vmm->directory_room * sizeof(*vmm->directories));
-    gpuvm_mem_free(&alloc, vmm->retired, vmm->retired_room * sizeof(*vmm->retired));
     gpuvm_mem_free(&alloc, vmm->sparse, vmm->sparse_room * sizeof(*vmm->sparse));
     gpuvm_mem_free(&alloc, vmm->windows, vmm->window_count * sizeof(*vmm->windows));
     gpuvm_mem_free(&alloc, vmm, sizeof(*vmm));
@@ -161,8 +161,8 @@ struct nvmmu_space nvmmu_vmm_space(const struct nvmmu_vmm *vmm)
         .format = vmm->format,
         .windows = vmm->windows,
         .window_count = vmm->window_count,
-        .root = root_of(vmm)->addr,
-        .root_aperture = root_of(vmm)->aperture,
+        .root = address_of(root_of(vmm)),
+        .root_aperture = root_of(vmm)->page->mem.aperture,
     };
 }
 
@@ -240,8 +240,8 @@ static int visit_tables(const struct nvmmu_vmm *vmm, const struct table *t,
         ret = visit(ctx, &(struct nvmmu_table_info){
                              .level = sh->level[h]->level,
                              .va = t->va,
-                             .addr = t->hw[h].addr,
-                             .aperture = t->hw[h].aperture,
+                             .addr = address_of(&t->hw[h]),
+                             .aperture = t->hw[h].page->mem.aperture,
                              .entries = sh->entries[h],
                              .cpu = (const char *)t->hw[h].cpu + sh->level[h]->table_header,
                          });

@@ -22,37 +22,43 @@
 #include "format_private.h"
 #include "store.h"
 
+#define TABLE_PAGE 4096u
+
 enum { LPT = 0, SPT = 1 }; /* the two hardware tables of a leaf; a directory has only [0] */
 
-/* Hardware tables smaller than a page are cut from pages. */
+/* Memory of a hardware table, or of as many as fit where they are smaller than a page: its pieces. */
 struct page {
     struct nvmmu_table_mem mem;
-    uint32_t size;
-    uint32_t free; /* bit n: piece n */
-    uint32_t all;
-    uint32_t blank; /* those that hold nothing but blank words */
-    struct page *next, *prev; /* among those with room */
+    uint32_t bytes;
+    uint8_t shift; /* log2 of a piece, where there are several */
+    bool zeros;    /* blank words are 0 */
+    uint32_t all;  /* bit n: piece n */
+    uint32_t free;
+    uint32_t retired; /* they may go after the flush */
+    uint32_t blank;   /* those not in use that hold nothing but blank words */
+    uint64_t pointer; /* what a directory's entry says that points at the first piece … */
+    uint64_t step;    /* … and what each further piece adds to that */
+    struct page *next, *prev; /* among those with room. On the free list: the next one */
+    struct page *next_retired;
 };
 
 struct hw {
     void *cpu; /* NULL: no table */
-    uint64_t addr;
-    struct page *page; /* it was cut from */
-    uint8_t aperture;
+    struct page *page; /* it is in */
     uint32_t first, end; /* entries that may not be blank are in [first, end); all are: first is UINT32_MAX, end 0 */
 };
 
+/* What map and unmap look at comes first, in one cache line. */
 struct table {
-    const struct shape *shape;
-    struct table *parent; /* NULL: root. On the free list: the next one */
-    uint64_t va;
-    uint32_t index; /* in the parent */
-    uint8_t depth;  /* 0: root */
-    bool sparse;
     uint32_t refs[2];
     uint32_t held[2]; /* entries that are referenced for pages */
     struct hw hw[2];
-    uint32_t children;
+    struct table *parent; /* NULL: root. On the free list: the next one */
+    uint64_t va;
+    uint32_t index;    /* in the parent */
+    uint16_t children; /* how many there are */
+    uint8_t depth;     /* 0: root */
+    bool sparse;
     struct table **child; /* directories */
     uint32_t *extra;      /* references beyond the first, by entry, hw[1] behind hw[0]; NULL: none yet */
     uint64_t bits[];      /* see struct shape */
@@ -67,6 +73,7 @@ struct shape {
     uint8_t tables;    /* 1, leaf 2 */
     uint8_t words;     /* 64-bit words of an entry; 0: it is none (struct nvmmu_gart) */
     bool pages;        /* entries of level[0] can be pages */
+    bool small[2];     /* hardware tables are smaller than a page, which they share */
     uint8_t group;     /* log2 of the SPT entries below an LPT entry */
     uint32_t bytes;    /* of a software table, children included */
     uint64_t covers;   /* bytes of VA of a table */
@@ -75,13 +82,6 @@ struct shape {
     uint16_t pfn[2];   /* mapped by a pfn map, which holds one reference; 0: the level has none */
     uint16_t shadowed; /* LPT: the SPT entries below hold (nvkm's spte_valid) */
     uint16_t holds;    /* LPT: the LPT entry holds (nvkm's lpte_valid) */
-};
-
-/* Hardware memory that may go after the flush. */
-struct retired {
-    struct hw hw;
-    const struct shape *sh;
-    unsigned h;
 };
 
 struct range {
@@ -131,6 +131,8 @@ struct nvmmu_vmm {
     struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table that is likely to be asked for next, or NULL */
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
     struct page *pages;                        /* with room for small tables */
+    struct page *unused_pages;                 /* free list */
+    struct page *retired;                      /* with pieces that may go after the flush */
 
     uint64_t **directories; /* Tesla: copies of the root's entries in instance blocks */
     size_t directory_count, directory_room;
@@ -139,8 +141,6 @@ struct nvmmu_vmm {
     bool changed; /* a flush is due, as in `flush` */
     struct nvmmu_flush flush;
     size_t pfn_count; /* pages of pfn maps */
-    struct retired *retired; /* room for every hardware table there is */
-    size_t retired_count, retired_room, hw_count;
 
     struct range *sparse; /* ranges taken, ascending */
     size_t sparse_count, sparse_room;
@@ -205,8 +205,18 @@ int nvmmu__map_check(struct nvmmu_vmm *vmm, const struct nvmmu_map *m);
 
 static inline const struct shape *shape_of(const struct nvmmu_vmm *vmm, const struct table *t)
 {
-    (void)vmm;
-    return t->shape;
+    return &vmm->shape[t->depth];
+}
+
+/* Which piece of its page a hardware table is. */
+static inline unsigned piece_of(const struct hw *hw)
+{
+    return (unsigned)((const char *)hw->cpu - (const char *)hw->page->mem.cpu) >> hw->page->shift;
+}
+
+static inline uint64_t address_of(const struct hw *hw)
+{
+    return hw->page->mem.addr + (uint64_t)((const char *)hw->cpu - (const char *)hw->page->mem.cpu);
 }
 
 /* The root directory, or the only table. */
@@ -298,7 +308,7 @@ static inline bool entry_is_page(const struct nvmmu_vmm *vmm, const struct shape
 /* A page stands in the parent's entry, over the tables of `t`. */
 static inline bool under_page(const struct nvmmu_vmm *vmm, const struct table *t)
 {
-    return *entry_at(t->parent->shape, t->parent, 0, t->index) & vmm->format->page_bit;
+    return *entry_at(shape_of(vmm, t->parent), t->parent, 0, t->index) & vmm->format->page_bit;
 }
 
 static inline bool all_blank(const struct hw *hw)
@@ -311,7 +321,7 @@ static inline void wrote_directory(const struct nvmmu_vmm *vmm, const struct tab
                                    uint32_t n)
 {
     if (vmm->hooks.wrote)
-        vmm->hooks.wrote(vmm->hooks.ctx, t->hw[h].addr, i, n);
+        vmm->hooks.wrote(vmm->hooks.ctx, address_of(&t->hw[h]), i, n);
 }
 
 /* … with what may not be blank … */
