@@ -382,14 +382,18 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 
     nvmmu_vmm_begin(vmm);
     do {
-        uint64_t offset = m->offset + (span.c.va - m->va);
+        uint64_t offset = m->offset + (span.va - m->va);
 
-        blocks_cut(vmm, span.t, h, &span.c);
-        if (m->pages)
-            write_pages(vmm, s, span.t, h, &span.c, m->pages + (offset >> 12));
-        else
-            write_pieces(vmm, s, span.t, h, &span.c, &at, offset);
-        wrote(vmm, span.t, h, span.c.index, span.c.count);
+        for (uint32_t k = 0; k < span.tables; k++, offset += (uint64_t)span.c.count << m->shift) {
+            struct table *t = span.slot[k];
+
+            blocks_cut(vmm, t, h, &span.c);
+            if (m->pages)
+                write_pages(vmm, s, t, h, &span.c, m->pages + (offset >> 12));
+            else
+                write_pieces(vmm, s, t, h, &span.c, &at, offset);
+            wrote(vmm, t, h, span.c.index, span.c.count);
+        }
     } while (span_next(vmm, &span));
     nvmmu__changed(vmm, depth, m->va, m->size);
     nvmmu_vmm_end(vmm);
@@ -451,8 +455,10 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
         return -EINVAL;
     nvmmu_vmm_begin(vmm);
     do {
-        blocks_cut(vmm, s.t, h, &s.c);
-        chunk_clear(vmm, s.t, h, &s.c, sparse);
+        for (uint32_t k = 0; k < s.tables; k++) {
+            blocks_cut(vmm, s.slot[k], h, &s.c);
+            chunk_clear(vmm, s.slot[k], h, &s.c, sparse);
+        }
     } while (span_next(vmm, &s));
     nvmmu__changed(vmm, depth, va, size);
     nvmmu_vmm_end(vmm);

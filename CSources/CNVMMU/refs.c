@@ -99,9 +99,9 @@ static int extra_make(struct nvmmu_vmm *vmm, struct table *t)
     return 0;
 }
 
-static int entries_ref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+static inline int entries_ref(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h, uint32_t i,
+                              uint32_t n)
 {
-    const struct shape *sh = shape_of(vmm, t);
     uint64_t *refs = refs_of(sh, t, h);
 
     t->held[h] += n;
@@ -136,9 +136,10 @@ static void entries_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, u
     }
 }
 
-static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
+/* The table may have none left. */
+static inline void entries_unref(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h, uint32_t i,
+                                 uint32_t n)
 {
-    const struct shape *sh = shape_of(vmm, t);
     uint64_t *refs = refs_of(sh, t, h);
 
     for (uint32_t k = i; t->extra && k < i + n; k++) {
@@ -156,34 +157,37 @@ static void entries_unref(struct nvmmu_vmm *vmm, struct table *t, unsigned h, ui
         nvmmu__small_dropped(vmm, t, i, n);
     else if (!t->child)
         bits_clear_unless(t->bits + sh->holds, refs, i, n);
-    if (!t->refs[h])
-        nvmmu__table_drop(vmm, t, h);
 }
 
-static inline bool held(const struct nvmmu_vmm *vmm, const struct span *s)
+/* The entries of this step. */
+static bool held(const struct nvmmu_vmm *vmm, const struct span *s)
 {
-    const struct table *t = s->t;
+    const unsigned h = s->h;
+    const bool pfn = vmm->pfn_count && s->sh->pfn[h];
 
-    if (!t || !(t->held[s->h] == s->sh->entries[s->h] || bits_all(refs_of(s->sh, t, s->h), s->c.index, s->c.count)))
-        return false;
-    return !vmm->pfn_count || !s->sh->pfn[s->h] || !bits_any(pfn_of(s->sh, t, s->h), s->c.index, s->c.count);
+    for (uint32_t k = 0; k < s->tables; k++) {
+        const struct table *t = s->slot[k];
+
+        if (!t || !(t->held[h] == s->sh->entries[h] || bits_all(refs_of(s->sh, t, h), s->c.index, s->c.count)))
+            return false;
+        if (pfn && bits_any(pfn_of(s->sh, t, h), s->c.index, s->c.count))
+            return false;
+    }
+    return true;
 }
 
-bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
+bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *s)
 {
-    struct span rest, *s = first;
+    struct span rest;
 
     span_next(vmm, s);
-    while (held(vmm, s)) {
-        if (s->c.va + s->c.size == s->end)
-            return true;
-        if (s == first) {
-            rest = *first;
-            s = &rest;
-        }
-        span_next(vmm, s);
-    }
-    return false;
+    if (!held(vmm, s))
+        return false;
+    span_start(&rest, vmm, s->va + s->size, s->end, s->depth, s->h);
+    while (span_next(vmm, &rest))
+        if (!held(vmm, &rest))
+            return false;
+    return true;
 }
 
 /* ---- get and put ------------------------------------------------------------------------------------------ */
@@ -191,42 +195,52 @@ bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
 /* From where the span is. */
 static void span_unref(struct nvmmu_vmm *vmm, struct span *s)
 {
-    do
-        entries_unref(vmm, s->t, s->h, s->c.index, s->c.count);
-    while (span_next(vmm, s));
+    do {
+        for (uint32_t k = 0; k < s->tables; k++)
+            entries_unref(vmm, s->sh, s->slot[k], s->h, s->c.index, s->c.count);
+        nvmmu__tables_drop(vmm, s->slot, s->tables, s->h);
+    } while (span_next(vmm, s));
 }
 
-/* For a table that was just made: nothing is beside it. false: a page stands over it. */
-static bool settled(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, const struct chunk *c)
+/* References on the entries of this step, from its first table on; *done: of how many. A table that was just made has
+ * nothing beside it to settle. */
+static int step_ref(struct nvmmu_vmm *vmm, struct span *s, uint32_t *done, bool *settle)
 {
-    if (!t->child && h == LPT)
-        bits_set(t->bits + shape_of(vmm, t)->holds, c->index, c->count);
-    for (; t->parent && holds_pages(vmm, t->parent); t = t->parent)
-        if (under_page(vmm, t))
-            return false;
-    return true;
+    const unsigned h = s->h;
+    const struct chunk c = s->c;
+    int ret = 0;
+
+    for (*done = 0; !ret && *done < s->tables;) {
+        struct table *t = s->slot[*done];
+        bool beside = t;
+        int made = t && t->hw[h].cpu ? 1 : nvmmu__tables_make(vmm, s, *done, settle);
+
+        *settle |= beside;
+        if (made < 0)
+            return made;
+        for (uint32_t end = *done + (uint32_t)made; !ret && *done < end; *done += !ret) {
+            t = s->slot[*done];
+            ret = entries_ref(vmm, s->sh, t, h, c.index, c.count);
+            if (!beside && !t->child && h == LPT)
+                bits_set(t->bits + s->sh->holds, c.index, c.count);
+        }
+    }
+    return ret;
 }
 
 /* *settle: something is left to settle. */
 static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsigned depth, unsigned h, bool *settle)
 {
     struct span s;
+    uint32_t done;
     int ret = 0;
 
     span_start(&s, vmm, start, end, depth, h);
     *settle = false;
-    while (!ret && span_next(vmm, &s)) {
-        bool made = !s.t;
-
-        if (!s.t || !s.t->hw[h].cpu)
-            ret = nvmmu__table_make(vmm, s.parent ? s.parent : vmm->root, s.c.va, depth, h, &s.t);
-        if (!ret)
-            ret = entries_ref(vmm, s.t, h, s.c.index, s.c.count);
-        if (!ret)
-            *settle |= !made || !settled(vmm, s.t, h, &s.c);
-    }
+    while (!ret && span_next(vmm, &s))
+        ret = step_ref(vmm, &s, &done, settle);
     if (ret) {
-        span_start(&s, vmm, start, s.c.va, depth, h);
+        span_start(&s, vmm, start, s.va + done * s.sh->covers, depth, h);
         if (span_next(vmm, &s))
             span_unref(vmm, &s);
     }
@@ -239,7 +253,8 @@ static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsig
 
     span_start(&s, vmm, va, end, depth, h);
     while (span_next(vmm, &s))
-        entries_settle(vmm, s.t, h, s.c.index, s.c.count);
+        for (uint32_t k = 0; k < s.tables; k++)
+            entries_settle(vmm, s.slot[k], h, s.c.index, s.c.count);
 }
 
 int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)

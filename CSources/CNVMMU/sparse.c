@@ -104,25 +104,28 @@ static void below_settle(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uin
 
 /* ---- blocks ------------------------------------------------------------------------------------------------ */
 
+static void chunk_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const struct chunk *c, bool settle)
+{
+    bits_clear(sparse_of(shape_of(vmm, t), t, h), c->index, c->count);
+    t->refs[h] -= c->count;
+    if (!settle)
+        return;
+    if (!t->child && h == SPT)
+        nvmmu__small_dropped(vmm, t, c->index, c->count);
+    below_settle(vmm, t, h, c->index, c->count, false);
+    if (t->refs[h])
+        entries_update(vmm, t, h, c->index, c->count);
+}
+
 static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t end, bool settle)
 {
     struct span s;
 
     span_start(&s, vmm, b->va, end, b->depth, b->h);
     while (span_next(vmm, &s)) {
-        struct chunk c = s.c;
-        struct table *t = s.t;
-
-        bits_clear(sparse_of(s.sh, t, b->h), c.index, c.count);
-        t->refs[b->h] -= c.count;
-        if (!t->child && b->h == SPT && settle)
-            nvmmu__small_dropped(vmm, t, c.index, c.count);
-        if (settle)
-            below_settle(vmm, t, b->h, c.index, c.count, false);
-        if (!t->refs[b->h])
-            nvmmu__table_drop(vmm, t, b->h);
-        else if (settle)
-            entries_update(vmm, t, b->h, c.index, c.count);
+        for (uint32_t k = 0; k < s.tables; k++)
+            chunk_drop(vmm, s.slot[k], b->h, &s.c, settle);
+        nvmmu__tables_drop(vmm, s.slot, s.tables, b->h);
     }
 }
 
@@ -130,17 +133,22 @@ static void block_drop(struct nvmmu_vmm *vmm, const struct block *b, uint64_t en
 static int block_take(struct nvmmu_vmm *vmm, const struct block *b)
 {
     struct span s;
+    bool covered = false;
 
     span_start(&s, vmm, b->va, b->va + b->size, b->depth, b->h);
     while (span_next(vmm, &s)) {
-        int ret = nvmmu__table_make(vmm, s.parent ? s.parent : vmm->root, s.c.va, s.depth, s.h, &s.t);
+        for (uint32_t k = 0; k < s.tables; k++) {
+            struct table *t = s.slot[k];
+            int ret = t && t->hw[b->h].cpu ? 0 : nvmmu__tables_make(vmm, &s, k, &covered);
 
-        if (ret) {
-            block_drop(vmm, b, s.c.va, false);
-            return ret;
+            if (ret < 0) {
+                block_drop(vmm, b, s.va + k * s.sh->covers, false);
+                return ret;
+            }
+            t = s.slot[k];
+            bits_set(sparse_of(s.sh, t, b->h), s.c.index, s.c.count);
+            t->refs[b->h] += s.c.count;
         }
-        bits_set(sparse_of(s.sh, s.t, b->h), s.c.index, s.c.count);
-        s.t->refs[b->h] += s.c.count;
     }
     return 0;
 }
@@ -151,11 +159,15 @@ static void block_settle(struct nvmmu_vmm *vmm, const struct block *b)
 
     span_start(&s, vmm, b->va, b->va + b->size, b->depth, b->h);
     while (span_next(vmm, &s)) {
-        nvmmu__table_show(vmm, s.t);
-        if (!s.t->child && b->h == SPT)
-            nvmmu__small_taken(vmm, s.t, s.c.index, s.c.count);
-        below_settle(vmm, s.t, b->h, s.c.index, s.c.count, true);
-        entries_update(vmm, s.t, b->h, s.c.index, s.c.count);
+        for (uint32_t k = 0; k < s.tables; k++) {
+            struct table *t = s.slot[k];
+
+            nvmmu__table_show(vmm, t);
+            if (!t->child && b->h == SPT)
+                nvmmu__small_taken(vmm, t, s.c.index, s.c.count);
+            below_settle(vmm, t, b->h, s.c.index, s.c.count, true);
+            entries_update(vmm, t, b->h, s.c.index, s.c.count);
+        }
     }
 }
 

@@ -26,9 +26,9 @@ bool nvmmu__place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, 
 
 /* ---- software tables -------------------------------------------------------------------------------------- */
 
-static struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, uint32_t index)
+/* Child `index` of a directory, or without one the root. */
+static inline struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, unsigned depth, uint32_t index)
 {
-    unsigned depth = parent ? parent->depth + 1u : 0;
     const struct shape *sh = &vmm->shape[depth];
     struct table *t = vmm->unused[depth];
 
@@ -46,8 +46,8 @@ static struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, uint
     t->parent = parent;
     t->index = index;
     if (parent) {
-        t->va = parent->va + ((uint64_t)index << shape_of(vmm, parent)->level[0]->shift);
-        t->sparse = entry_sparse(shape_of(vmm, parent), parent, 0, index);
+        t->va = parent->va + ((uint64_t)index << (sh - 1)->level[0]->shift);
+        t->sparse = entry_sparse(sh - 1, parent, 0, index);
         parent->child[index] = t;
         parent->children++;
     }
@@ -64,7 +64,7 @@ static void extra_free(struct nvmmu_vmm *vmm, struct table *t)
 
 /* To the free list: spaces fill again what they emptied. It has no reference and no hardware table, so all of its bits
  * and children are 0. */
-static void table_free(struct nvmmu_vmm *vmm, struct table *t)
+static inline void table_free(struct nvmmu_vmm *vmm, struct table *t)
 {
     if (t->extra)
         extra_free(vmm, t);
@@ -179,32 +179,43 @@ static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h)
     return 0;
 }
 
-/* The lowest free piece of a page with room. */
-static int memory_alloc(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+static uint32_t pieces(unsigned first, unsigned n)
 {
-    const struct shape *sh = shape_of(vmm, t);
-    struct hw *hw = &t->hw[h];
-    struct page *page;
-    unsigned piece;
+    return ((1u << n) - 1) << first;
+}
 
-    if (!sh->small[h] || !vmm->pages) {
-        int ret = page_new(vmm, t->depth, h);
+/* Free pieces in a row, from the lowest of a page with room on: one at least, `most` at most. Returns how many. */
+static int pieces_take(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, uint32_t most, struct page **out,
+                       unsigned *first)
+{
+    struct page *page;
+    unsigned row;
+
+    if (!vmm->shape[depth].small[h] || !vmm->pages) {
+        int ret = page_new(vmm, depth, h);
 
         if (ret)
             return ret;
     }
-    page = vmm->pages;
-    piece = (unsigned)__builtin_ctz(page->free);
-    page->free &= page->free - 1;
+    *out = page = vmm->pages;
+    *first = (unsigned)__builtin_ctz(page->free);
+    row = (unsigned)__builtin_ctz(~(page->free >> *first));
+    row = row < most ? row : most;
+    page->free &= ~pieces(*first, row);
     if (!page->free)
         rooms_remove(vmm, page);
-    hw->cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift);
-    hw->page = page;
-    if (page->blank >> piece & 1)
-        hw->first = UINT32_MAX, hw->end = 0;
-    else
-        hw->first = 0, hw->end = sh->entries[h]; /* the content is undefined */
-    return 0;
+    return (int)row;
+}
+
+/* hw[h] becomes a piece that was taken. */
+static inline void hw_init(const struct shape *sh, struct table *t, unsigned h, struct page *page, unsigned piece)
+{
+    bool blank = page->blank >> piece & 1; /* otherwise the content is undefined */
+
+    t->hw[h].cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift);
+    t->hw[h].page = page;
+    t->hw[h].first = blank ? UINT32_MAX : 0;
+    t->hw[h].end = blank ? 0 : sh->entries[h];
 }
 
 static void pieces_free(struct nvmmu_vmm *vmm, struct page *page, uint32_t pieces)
@@ -234,9 +245,8 @@ void nvmmu__retired_free(struct nvmmu_vmm *vmm)
 }
 
 /* Without an LPT nothing is shadowed. */
-static void hw_retire(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+static inline void hw_retire(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h)
 {
-    const struct shape *sh = shape_of(vmm, t);
     struct page *page = t->hw[h].page;
     uint32_t piece = 1u << piece_of(&t->hw[h]);
 
@@ -258,11 +268,10 @@ static inline uint64_t pointer_to(const struct hw *hw)
     return hw->cpu ? hw->page->pointer + piece_of(hw) * hw->page->step : 0;
 }
 
-/* Entries of two words: the big half first, both every time, as nouveau does. */
-void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
+/* The entry of `p`, which is of shape `sh`, says what `t` has. Entries of two words: the big half first, both every time, as
+ * nouveau does. */
+static inline void entry_link(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *p, const struct table *t)
 {
-    struct table *p = t->parent;
-    const struct shape *sh = shape_of(vmm, p);
     uint64_t *entry = entry_at(sh, p, 0, t->index);
     uint64_t first = pointer_to(&t->hw[0]), second = pointer_to(&t->hw[1]);
 
@@ -277,7 +286,20 @@ void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
     if (!p->parent)
         nvmmu__directories_write(vmm, t->index, *entry);
     wrote_directory(vmm, p, 0, t->index, 1);
-    nvmmu__changed(vmm, p->depth, t->va, entry_bytes_of_va(sh, 0));
+}
+
+/* Entries of `p` over n tables from `t` on have changed. */
+static void entries_changed(struct nvmmu_vmm *vmm, const struct table *p, uint32_t index, uint32_t n)
+{
+    unsigned shift = shape_of(vmm, p)->level[0]->shift;
+
+    nvmmu__changed(vmm, p->depth, p->va + ((uint64_t)index << shift), (uint64_t)n << shift);
+}
+
+void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
+{
+    entry_link(vmm, shape_of(vmm, t->parent), t->parent, t);
+    entries_changed(vmm, t->parent, t->index, 1);
 }
 
 /* ---- hardware tables -------------------------------------------------------------------------------------- */
@@ -308,7 +330,7 @@ static void gart_begin(const struct nvmmu_vmm *vmm, struct table *t)
 }
 
 /* All entries become empty ones. */
-static void table_fill(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+static void table_fill(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h)
 {
     uint64_t word = empty_word(vmm, t, h, t->sparse);
 
@@ -316,51 +338,41 @@ static void table_fill(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
         gart_begin(vmm, t);
     else if (!t->child && h == LPT && t->refs[SPT])
         fill_beside_small(vmm, t);
-    else if (word != shape_of(vmm, t)->blank[h] || !all_blank(&t->hw[h]))
-        entries_fill(vmm, t, h, 0, shape_of(vmm, t)->entries[h], word);
+    else if (word != sh->blank[h] || !all_blank(&t->hw[h]))
+        entries_fill(vmm, t, h, 0, sh->entries[h], word);
     if (t->child) /* it goes with its last pointers in it */
-        t->hw[0].first = 0, t->hw[0].end = shape_of(vmm, t)->entries[0];
+        t->hw[0].first = 0, t->hw[0].end = sh->entries[0];
 }
 
-/* Memory, content, link. A page that stands in the parent's entry stays, so that a get that fails can be undone. */
-static int hw_make(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
+/* Some of n tables side by side have lost their last reference. A page that was mapped over them stays. */
+void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, unsigned h)
 {
-    int ret;
+    struct table *p = slot[0]->parent;
+    const struct shape *above, *sh;
+    uint32_t first = UINT32_MAX, end = 0;
 
-    if (vmm->format->traits & NVMMU_TRAIT_ONE_TABLE && t->hw[!h].cpu)
-        return -EINVAL;
-    ret = memory_alloc(vmm, t, h);
-    if (ret)
-        return ret;
-    table_fill(vmm, t, h);
-    if (t->parent) {
-        t->parent->refs[0]++;
-        if (!under_page(vmm, t))
-            nvmmu__table_link(vmm, t);
+    if (!p)
+        return; /* the root stays */
+    above = shape_of(vmm, p);
+    sh = above + 1;
+    for (uint32_t k = 0; k < n; k++) {
+        struct table *t = slot[k];
+
+        if (t->refs[h])
+            continue;
+        hw_retire(vmm, sh, t, h);
+        first = first < t->index ? first : t->index;
+        end = t->index + 1;
+        if (--p->refs[0] && !under_page(vmm, t))
+            entry_link(vmm, above, p, t);
+        if (!t->hw[0].cpu && !t->hw[1].cpu)
+            table_free(vmm, t);
     }
-    return 0;
-}
-
-/* The parent's entry without hw[h]: the other table, or a page that was mapped over both, or nothing. */
-static void unlink_from_parent(struct nvmmu_vmm *vmm, struct table *t)
-{
-    if (under_page(vmm, t))
-        nvmmu__changed(vmm, t->parent->depth, t->va, entry_bytes_of_va(shape_of(vmm, t->parent), 0));
-    else
-        nvmmu__table_link(vmm, t);
-}
-
-void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h)
-{
-    struct table *parent = t->parent;
-
-    hw_retire(vmm, t, h);
-    if (--parent->refs[0])
-        unlink_from_parent(vmm, t);
-    if (!t->hw[0].cpu && !t->hw[1].cpu)
-        table_free(vmm, t);
-    if (!parent->refs[0])
-        nvmmu__table_drop(vmm, parent, 0);
+    if (!end)
+        return;
+    entries_changed(vmm, p, first, end - first);
+    if (!p->refs[0])
+        nvmmu__tables_drop(vmm, &p->parent->child[p->index], 1, 0);
 }
 
 /* ---- finding and making ----------------------------------------------------------------------------------- */
@@ -376,83 +388,140 @@ struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned dep
     return t;
 }
 
-void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s, uint64_t va)
+void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s)
 {
-    struct table *parent = s->depth ? nvmmu__table_at(vmm, va, s->depth - 1) : NULL;
     const struct nvmmu_level_info *l = s->sh->level[s->h];
-    uint32_t first = (uint32_t)nvmmu__index(l, va), room = s->sh->entries[s->h] - first;
-    uint64_t left = (s->end - va) >> l->shift;
-    uint32_t count = left < room ? (uint32_t)left : room;
+    uint32_t index = (uint32_t)nvmmu__index(l, s->va), room = s->sh->entries[s->h] - index;
+    uint64_t left = (s->end - s->va) >> l->shift;
 
-    chunk_set(&s->c, first, count, va, (uint64_t)count << l->shift);
-    s->t = s->depth ? NULL : vmm->root;
-    s->parent = parent;
-    if (parent) {
-        const struct shape *sh = shape_of(vmm, parent);
-        uint32_t index = (uint32_t)nvmmu__index(sh->level[0], va);
+    s->parent = s->depth ? nvmmu__table_at(vmm, s->va, s->depth - 1) : NULL;
+    s->slot = s->depth ? &s->none : &vmm->root;
+    s->none = NULL;
+    s->tables = 1;
+    s->c = (struct chunk){index, left < room ? (uint32_t)left : room};
+    if (s->parent) {
+        const struct shape *sh = s->sh - 1;
+        uint32_t at = (uint32_t)nvmmu__index(sh->level[0], s->va), more = sh->entries[0] - at;
+        uint64_t whole = (s->end - s->va) / s->sh->covers;
 
-        s->slot = &parent->child[index];
-        s->slots = sh->entries[0] - 1 - index;
-        s->t = *s->slot;
+        s->slot = &s->parent->child[at];
+        if (!index && whole > 1) {
+            more = more < SPAN_TABLES ? more : SPAN_TABLES;
+            s->tables = whole < more ? (uint32_t)whole : more;
+        }
     }
+    s->size = ((uint64_t)s->c.count << l->shift) * s->tables;
 }
 
-/* Takes back tables that were made and got no reference, from `t` upward. */
+/* Takes a directory back that was made and got no reference, and those above. */
 static void prune(struct nvmmu_vmm *vmm, struct table *t)
 {
-    if (!t->hw[0].cpu && !t->hw[1].cpu) {
-        struct table *parent = t->parent;
-
-        table_free(vmm, t);
-        t = parent;
-    }
-    if (!t->refs[0] && t->hw[0].cpu)
-        nvmmu__table_drop(vmm, t, 0);
+    if (!t->refs[0])
+        nvmmu__tables_drop(vmm, &t->parent->child[t->index], 1, 0);
 }
 
-/* The child for va of `t`, with hw[h]. */
-static int child_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsigned h, struct table **out)
+/* Software tables where missing, and pieces for their hw[h]: of n, all below entries that are alike. Returns of how many. */
+static uint32_t children_init(struct nvmmu_vmm *vmm, struct table *p, uint32_t index, uint32_t n, unsigned h,
+                              struct page *page, unsigned piece)
 {
-    uint32_t index = (uint32_t)nvmmu__index(shape_of(vmm, t)->level[0], va);
-    struct table *child = t->child[index];
-    int ret = 0;
+    const struct shape *above = shape_of(vmm, p);
+    const bool sparse = entry_sparse(above, p, 0, index);
+    uint32_t k;
 
-    if (!child)
-        child = table_new(vmm, t, index);
-    if (!child) {
-        prune(vmm, t);
+    for (k = 0; k < n; k++) {
+        struct table *t = p->child[index + k];
+
+        if (k && (t || entry_sparse(above, p, 0, index + k) != sparse))
+            break;
+        if (!t)
+            t = table_new(vmm, p, p->depth + 1u, index + k);
+        if (!t)
+            break;
+        hw_init(above + 1, t, h, page, piece + k);
+    }
+    return k;
+}
+
+/* Memory, content, links. A page that stands in an entry of `p` stays, so that a get that fails can be undone. */
+static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index, uint32_t most, unsigned h,
+                         bool *covered)
+{
+    const struct shape *above = shape_of(vmm, p);
+    struct table **slot = &p->child[index];
+    struct page *page;
+    unsigned piece;
+    uint32_t made, under = 0;
+    int n;
+
+    if (slot[0] && slot[0]->hw[!h].cpu && vmm->format->traits & NVMMU_TRAIT_ONE_TABLE)
+        n = -EINVAL;
+    else
+        n = pieces_take(vmm, p->depth + 1u, h, slot[0] ? 1 : most, &page, &piece);
+    if (n < 0) {
+        prune(vmm, p);
+        return n;
+    }
+    made = children_init(vmm, p, index, (uint32_t)n, h, page, piece);
+    if (made < (uint32_t)n)
+        pieces_free(vmm, page, pieces(piece + made, (uint32_t)n - made));
+    if (!made) {
+        prune(vmm, p);
         return -ENOMEM;
     }
-    if (!child->hw[h].cpu)
-        ret = hw_make(vmm, child, h);
-    if (ret)
-        prune(vmm, child);
-    else
-        *out = child;
-    return ret;
+    p->refs[0] += made;
+    for (uint32_t k = 0; k < made; k++) {
+        table_fill(vmm, above + 1, slot[k], h);
+        if (under_page(vmm, slot[k]))
+            under++;
+        else
+            entry_link(vmm, above, p, slot[k]);
+    }
+    *covered |= under;
+    if (under < made)
+        entries_changed(vmm, p, index, made);
+    return (int)made;
 }
 
-int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsigned depth, unsigned h,
-                      struct table **out)
+int nvmmu__tables_make(struct nvmmu_vmm *vmm, struct span *s, uint32_t k, bool *covered)
 {
+    struct table *t = s->parent ? s->parent : vmm->root;
     int ret = 0;
 
-    while (!ret && t->depth < depth)
-        ret = child_make(vmm, t, va, t->depth + 1u == depth ? h : 0, &t);
-    *out = t;
-    return ret;
+    while (ret >= 0 && t->depth + 1u < s->depth) {
+        uint32_t index = (uint32_t)nvmmu__index(shape_of(vmm, t)->level[0], s->va);
+
+        if (!t->child[index])
+            ret = children_make(vmm, t, index, 1, 0, covered);
+        t = t->child[index];
+    }
+    if (ret < 0)
+        return ret;
+    if (!s->parent) {
+        vmm->recent[t->depth] = t;
+        nvmmu__span_seek(vmm, s);
+    }
+    for (const struct table *up = t; up->parent && holds_pages(vmm, up->parent); up = up->parent)
+        *covered |= under_page(vmm, up);
+    return children_make(vmm, t, (uint32_t)(s->slot - t->child) + k, s->tables - k, s->h, covered);
 }
 
 int nvmmu__root_create(struct nvmmu_vmm *vmm)
 {
-    unsigned h;
+    const struct shape *sh = &vmm->shape[0];
+    unsigned h = sh->tables == 1 ? 0 : SPT, piece;
+    struct page *page;
+    int ret;
 
-    vmm->root = table_new(vmm, NULL, 0);
+    vmm->root = table_new(vmm, NULL, 0, 0);
     if (!vmm->root)
         return -ENOMEM;
-    h = vmm->root->child ? 0 : SPT;
     vmm->root->refs[h] = 1;
-    return hw_make(vmm, vmm->root, h);
+    ret = pieces_take(vmm, 0, h, 1, &page, &piece);
+    if (ret < 0)
+        return ret;
+    hw_init(sh, vmm->root, h, page, piece);
+    table_fill(vmm, sh, vmm->root, h);
+    return 0;
 }
 
 /* ---- the end ---------------------------------------------------------------------------------------------- */
@@ -466,7 +535,7 @@ static void destroy_below(struct nvmmu_vmm *vmm, struct table *t)
             destroy_below(vmm, t->child[i]);
     for (unsigned h = 0; h < sh->tables; h++)
         if (t->hw[h].cpu)
-            hw_retire(vmm, t, h);
+            hw_retire(vmm, sh, t, h);
     table_free(vmm, t);
 }
 

@@ -156,15 +156,16 @@ void nvmmu__tables_destroy(struct nvmmu_vmm *vmm);
 /* The software table of `depth` that covers va, or NULL. */
 static inline struct table *nvmmu__table_at(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
 struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned depth);
-/* The chunk of a span at va, where its parent changes or is not known yet. */
+/* Takes a span to the tables at its `va`. */
 struct span;
-void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s, uint64_t va);
-/* Makes the table of `depth` for va, and its hw[h], where missing; `t` is above it, the nearer the better. -ENOMEM, or
+void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s);
+/* Makes hw[h] of a span's tables from the k-th on, which has none, and what is missing above: as many at once as it can,
+ * whose number it returns. They must be referenced next. *covered becomes true if a page stands over one. -ENOMEM, or
  * -EINVAL for table memory no entry can point at. */
-int nvmmu__table_make(struct nvmmu_vmm *vmm, struct table *t, uint64_t va, unsigned depth, unsigned h,
-                      struct table **out);
-/* hw[h] has lost its last reference: unlinks it and what becomes empty above. `t` may be gone afterwards. */
-void nvmmu__table_drop(struct nvmmu_vmm *vmm, struct table *t, unsigned h);
+int nvmmu__tables_make(struct nvmmu_vmm *vmm, struct span *s, uint32_t k, bool *covered);
+/* Of n tables side by side: those whose hw[h] has lost its last reference are unlinked, and what becomes empty above. They
+ * may be gone afterwards. */
+void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, unsigned h);
 /* Points the parent's entry at what `t` has. */
 void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t);
 /* Gives retired memory back. */
@@ -393,35 +394,27 @@ static inline uint64_t entry_bytes_of_va(const struct shape *sh, unsigned h)
     return 1ull << sh->level[h]->shift;
 }
 
-/* A run of entries in one table, as a range of addresses is cut into. */
+/* A run of entries in one table. */
 struct chunk {
     uint32_t index, count;
-    uint64_t va, size;
 };
 
-static inline void chunk_set(struct chunk *c, uint32_t index, uint32_t count, uint64_t va, uint64_t size)
-{
-    c->index = index;
-    c->count = count;
-    c->va = va;
-    c->size = size;
-}
-
-/* A range of addresses, a table at a time. The table at hand may go before the next step: its parent stays as long as
- * it has a table that the range goes on in. */
+/* A range of addresses, step by step: the same entries of some tables side by side in one directory. */
 struct span {
     const struct shape *sh;
     unsigned depth, h;
     uint64_t end;
-    struct table *t; /* NULL: none; it may be without hw[h] */
-    struct chunk c;
-    struct table *parent; /* NULL: none */
-    struct table **slot;  /* of `t` in it */
-    uint32_t slots;       /* behind that */
+    uint64_t va, size;    /* of this step */
+    struct table *parent; /* NULL: there is none, or it is the root's */
+    struct table **slot;  /* of the first table in it. What is NULL is not there; a table may be without hw[h] */
+    uint32_t tables;
+    struct chunk c;       /* of each */
+    struct table *none;
 };
 
-/* Before its first step. Field by field, as everywhere that spans change: a copy of the whole would read in vectors what
- * has just been written in words, and wait for it. */
+enum { SPAN_TABLES = 64 }; /* of one step, so that they are still in the cache when it goes over them again */
+
+/* Before its first step. */
 static inline void span_start(struct span *s, const struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth,
                               unsigned h)
 {
@@ -429,27 +422,16 @@ static inline void span_start(struct span *s, const struct nvmmu_vmm *vmm, uint6
     s->depth = depth;
     s->h = h;
     s->end = end;
-    s->c.va = va;
-    s->c.size = 0;
-    s->slots = 0;
+    s->va = va;
+    s->size = 0;
 }
 
 static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
 {
-    uint64_t va = s->c.va + s->c.size, left = s->end - va, all = s->sh->covers;
-
-    if (!left)
+    s->va += s->size;
+    if (s->va == s->end)
         return false;
-    if (s->slots) {
-        s->slots--;
-        s->t = *++s->slot;
-        if (left < all)
-            chunk_set(&s->c, 0, (uint32_t)(left >> s->sh->level[s->h]->shift), va, left);
-        else
-            chunk_set(&s->c, 0, s->sh->entries[s->h], va, all);
-        return true;
-    }
-    nvmmu__span_seek(vmm, s, va);
+    nvmmu__span_seek(vmm, s);
     return true;
 }
 
