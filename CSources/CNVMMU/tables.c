@@ -26,31 +26,44 @@ bool nvmmu__place(const struct nvmmu_vmm *vmm, unsigned shift, unsigned *depth, 
 
 /* ---- software tables -------------------------------------------------------------------------------------- */
 
-/* Child `index` of a directory, or without one the root. */
-static inline struct table *table_new(struct nvmmu_vmm *vmm, struct table *parent, unsigned depth, uint32_t index)
+static struct table *table_alloc(struct nvmmu_vmm *vmm, unsigned depth)
 {
     const struct shape *sh = &vmm->shape[depth];
+    struct table *t = gpuvm_mem_alloc(&vmm->alloc, sh->bytes, 64);
+
+    if (!t)
+        return NULL;
+    memset(t, 0, sh->bytes);
+    t->depth = (uint8_t)depth;
+    if (sh->tables == 1)
+        t->child = (struct table **)((char *)t + sh->bytes) - sh->entries[0];
+    return t;
+}
+
+/* One that nothing is in, or NULL. */
+static inline struct table *table_new(struct nvmmu_vmm *vmm, unsigned depth)
+{
     struct table *t = vmm->unused[depth];
 
-    if (t) {
-        vmm->unused[depth] = t->parent;
-    } else {
-        t = gpuvm_mem_alloc(&vmm->alloc, sh->bytes, 64);
-        if (!t)
-            return NULL;
-        memset(t, 0, sh->bytes);
-        t->depth = (uint8_t)depth;
-        if (sh->tables == 1)
-            t->child = (struct table **)((char *)t + sh->bytes) - sh->entries[0];
-    }
+    if (!t)
+        return table_alloc(vmm, depth);
+    vmm->unused[depth] = t->parent;
+    return t;
+}
+
+static inline struct table *child_new(struct nvmmu_vmm *vmm, struct table *parent, unsigned shift, uint32_t index,
+                                      bool sparse)
+{
+    struct table *t = table_new(vmm, parent->depth + 1u);
+
+    if (!t)
+        return NULL;
     t->parent = parent;
     t->index = index;
-    if (parent) {
-        t->va = parent->va + ((uint64_t)index << (sh - 1)->level[0]->shift);
-        t->sparse = entry_sparse(sh - 1, parent, 0, index);
-        parent->child[index] = t;
-        parent->children++;
-    }
+    t->va = parent->va + ((uint64_t)index << shift);
+    t->sparse = sparse;
+    parent->child[index] = t;
+    parent->children++;
     return t;
 }
 
@@ -207,10 +220,10 @@ static int pieces_take(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, uint32
     return (int)row;
 }
 
-/* hw[h] becomes a piece that was taken. */
+/* hw[h] becomes a piece that was taken and filled. A directory goes with its last pointers in it. */
 static inline void hw_init(const struct shape *sh, struct table *t, unsigned h, struct page *page, unsigned piece)
 {
-    bool blank = page->blank >> piece & 1; /* otherwise the content is undefined */
+    bool blank = page->blank >> piece & 1 && sh->tables == 2;
 
     t->hw[h].cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift);
     t->hw[h].page = page;
@@ -329,22 +342,21 @@ static void gart_begin(const struct nvmmu_vmm *vmm, struct table *t)
     wrote(vmm, t, SPT, 0, shape_of(vmm, t)->entries[SPT]);
 }
 
-/* All entries become empty ones. */
-static void table_fill(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h)
+/* Pieces that were taken say `word` all over. */
+static void pieces_fill(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, struct page *page, unsigned first,
+                        unsigned n, uint64_t word)
 {
-    uint64_t word = empty_word(vmm, t, h, t->sparse);
+    uint32_t which = pieces(first, n);
+    bool blank = word == sh->blank[h];
 
-    if (vmm->format->gart)
-        gart_begin(vmm, t);
-    else if (!t->child && h == LPT && t->refs[SPT])
-        fill_beside_small(vmm, t);
-    else if (word != sh->blank[h] || !all_blank(&t->hw[h]))
-        entries_fill(vmm, t, h, 0, sh->entries[h], word);
-    if (t->child) /* it goes with its last pointers in it */
-        t->hw[0].first = 0, t->hw[0].end = sh->entries[0];
+    if (blank && (page->blank & which) == which)
+        return;
+    words_fill(vmm, sh, (uint64_t *)page->mem.cpu + ((size_t)first << page->shift) / sizeof(word),
+               (size_t)n * sh->entries[h], word);
+    page->blank = blank ? page->blank | which : page->blank & ~which;
 }
 
-/* Some of n tables side by side have lost their last reference. A page that was mapped over them stays. */
+/* A page that was mapped over them stays. */
 void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, unsigned h)
 {
     struct table *p = slot[0]->parent;
@@ -361,7 +373,7 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
         if (t->refs[h])
             continue;
         hw_retire(vmm, sh, t, h);
-        first = first < t->index ? first : t->index;
+        first = end ? first : t->index;
         end = t->index + 1;
         if (--p->refs[0] && !under_page(vmm, t))
             entry_link(vmm, above, p, t);
@@ -420,37 +432,18 @@ static void prune(struct nvmmu_vmm *vmm, struct table *t)
         nvmmu__tables_drop(vmm, &t->parent->child[t->index], 1, 0);
 }
 
-/* Software tables where missing, and pieces for their hw[h]: of n, all below entries that are alike. Returns of how many. */
-static uint32_t children_init(struct nvmmu_vmm *vmm, struct table *p, uint32_t index, uint32_t n, unsigned h,
-                              struct page *page, unsigned piece)
-{
-    const struct shape *above = shape_of(vmm, p);
-    const bool sparse = entry_sparse(above, p, 0, index);
-    uint32_t k;
-
-    for (k = 0; k < n; k++) {
-        struct table *t = p->child[index + k];
-
-        if (k && (t || entry_sparse(above, p, 0, index + k) != sparse))
-            break;
-        if (!t)
-            t = table_new(vmm, p, p->depth + 1u, index + k);
-        if (!t)
-            break;
-        hw_init(above + 1, t, h, page, piece + k);
-    }
-    return k;
-}
-
-/* Memory, content, links. A page that stands in an entry of `p` stays, so that a get that fails can be undone. */
+/* Memory, content, links: of one table at least, and of those behind it as long as there are none and the same sparse. A
+ * page that stands in an entry of `p` stays, so that a get that fails can be undone. */
 static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index, uint32_t most, unsigned h,
                          bool *covered)
 {
-    const struct shape *above = shape_of(vmm, p);
+    const struct shape *above = shape_of(vmm, p), *sh = above + 1;
+    const bool sparse = entry_sparse(above, p, 0, index);
+    const unsigned shift = above->level[0]->shift;
     struct table **slot = &p->child[index];
+    uint32_t made, under = 0;
     struct page *page;
     unsigned piece;
-    uint32_t made, under = 0;
     int n;
 
     if (slot[0] && slot[0]->hw[!h].cpu && vmm->format->traits & NVMMU_TRAIT_ONE_TABLE)
@@ -461,20 +454,31 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
         prune(vmm, p);
         return n;
     }
-    made = children_init(vmm, p, index, (uint32_t)n, h, page, piece);
+    pieces_fill(vmm, sh, h, page, piece, (unsigned)n, shape_empty_word(vmm->format, sh, h, sparse));
+    for (made = 0; made < (uint32_t)n; made++) {
+        struct table *t = slot[made];
+
+        if (made && (t || entry_sparse(above, p, 0, index + made) != sparse))
+            break;
+        if (!t)
+            t = child_new(vmm, p, shift, index + made, sparse);
+        if (!t)
+            break;
+        hw_init(sh, t, h, page, piece + made);
+        wrote_directory(vmm, t, h, 0, sh->entries[h]);
+        if (t->refs[SPT])
+            fill_beside_small(vmm, t);
+        p->refs[0]++;
+        if (under_page(vmm, t))
+            under++;
+        else
+            entry_link(vmm, above, p, t);
+    }
     if (made < (uint32_t)n)
-        pieces_free(vmm, page, pieces(piece + made, (uint32_t)n - made));
+        pieces_free(vmm, page, pieces(piece + made, (unsigned)n - made));
     if (!made) {
         prune(vmm, p);
         return -ENOMEM;
-    }
-    p->refs[0] += made;
-    for (uint32_t k = 0; k < made; k++) {
-        table_fill(vmm, above + 1, slot[k], h);
-        if (under_page(vmm, slot[k]))
-            under++;
-        else
-            entry_link(vmm, above, p, slot[k]);
     }
     *covered |= under;
     if (under < made)
@@ -512,15 +516,19 @@ int nvmmu__root_create(struct nvmmu_vmm *vmm)
     struct page *page;
     int ret;
 
-    vmm->root = table_new(vmm, NULL, 0, 0);
+    vmm->root = table_new(vmm, 0);
     if (!vmm->root)
         return -ENOMEM;
+    vmm->root->parent = NULL;
     vmm->root->refs[h] = 1;
     ret = pieces_take(vmm, 0, h, 1, &page, &piece);
     if (ret < 0)
         return ret;
+    if (!vmm->format->gart)
+        pieces_fill(vmm, sh, h, page, piece, 1, empty_word(vmm, vmm->root, h, false));
     hw_init(sh, vmm->root, h, page, piece);
-    table_fill(vmm, sh, vmm->root, h);
+    if (vmm->format->gart)
+        gart_begin(vmm, vmm->root);
     return 0;
 }
 

@@ -357,6 +357,32 @@ static inline void entry_write(uint64_t *entry, unsigned words, uint64_t word)
         nvmmu__store(entry + 1, 0);
 }
 
+/* What an entry without a page, and without a table below, says. */
+static inline uint64_t shape_empty_word(const struct nvmmu_format *f, const struct shape *sh, unsigned h, bool sparse)
+{
+    bool directory = sh->tables == 1;
+
+    if (sparse)
+        return directory ? f->sparse_pde : f->sparse_pte;
+    return directory ? f->unused_pde : sh->blank[h];
+}
+
+static inline uint64_t empty_word(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, bool sparse)
+{
+    return shape_empty_word(vmm->format, shape_of(vmm, t), h, sparse);
+}
+
+/* n entries in memory become `word`, and 0 behind it where entries have two. */
+static inline void words_fill(const struct nvmmu_vmm *vmm, const struct shape *sh, uint64_t *at, size_t n, uint64_t word)
+{
+    if (n == 1)
+        entry_write(at, sh->words, word);
+    else if (sh->words == 2)
+        vmm->stores->ramp_pairs(at, n, word, 0);
+    else
+        vmm->stores->fill(at, n, word);
+}
+
 /* n entries become `word` (and 0 where entries have two words). */
 static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
                                 uint64_t word)
@@ -365,28 +391,12 @@ static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, un
 
     if (vmm->format->gart)
         vmm->format->gart->clear(t->hw[h].cpu, i, n, vmm->dummy); /* no other word than 0 fills its entries */
-    else if (n == 1)
-        entry_write(entry_at(sh, t, h, i), sh->words, word);
-    else if (sh->words == 2)
-        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, 0);
     else
-        vmm->stores->fill(entry_at(sh, t, h, i), n, word);
+        words_fill(vmm, sh, entry_at(sh, t, h, i), n, word);
     if (word != sh->blank[h] || t->child || vmm->format->gart)
         wrote(vmm, t, h, i, n);
     else
         wrote_blank(vmm, t, h, i, n);
-}
-
-/* What an entry without a page, and without a table below, says. */
-static inline uint64_t empty_word(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, bool sparse)
-{
-    const struct nvmmu_format *f = vmm->format;
-
-    if (sparse)
-        return t->child ? f->sparse_pde : f->sparse_pte;
-    if (t->child)
-        return f->unused_pde;
-    return h == LPT ? f->hidden : 0;
 }
 
 static inline uint64_t entry_bytes_of_va(const struct shape *sh, unsigned h)
