@@ -235,8 +235,9 @@ static void write_blocks(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uin
         unsigned aligned = (unsigned)__builtin_ctz(i | 1u << largest), fits = 31 - (unsigned)__builtin_clz(n);
         uint64_t block = fits < aligned ? fits : aligned;
         uint32_t run = 1u << block;
+        uint64_t *at = entry_at(sh, t, h, i);
 
-        vmm->stores->fill(entry_at(sh, t, h, i), run, word | block << vmm->format->block_low);
+        vmm->stores->fill(&at, 1, run, word | block << vmm->format->block_low);
         i += run;
         n -= run;
         word += run * step;
@@ -269,75 +270,88 @@ static void block_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32
     wrote(vmm, t, h, first, n);
 }
 
-static void blocks_cut(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const struct chunk *c)
+static void blocks_cut(struct nvmmu_vmm *vmm, const struct span *s)
 {
-    if (!vmm->format->block_low)
-        return;
-    block_cut(vmm, t, h, c->index);
-    block_cut(vmm, t, h, c->index + c->count);
+    for (uint32_t k = 0; vmm->format->block_low && k < s->tables; k++) {
+        block_cut(vmm, s->slot[k], s->h, s->c.index);
+        block_cut(vmm, s->slot[k], s->h, s->c.index + s->c.count);
+    }
 }
 
-/* The list goes on with the table's first page. */
-static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
-                        const struct chunk *c, const uint64_t *page)
+/* The list goes on with the step's first page. */
+static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, const struct span *to, const uint64_t *page)
 {
-    if (s->each || s->base) {
-        for (uint32_t k = 0; k < c->count; k++)
-            write_each(vmm, s, t, h, c->index + k, 1, page[k], 0);
-        return;
+    const struct chunk c = to->c;
+
+    for (uint32_t k = 0; k < to->tables; k++, page += c.count) {
+        struct table *t = to->slot[k];
+
+        if (!s->each && !s->base)
+            vmm->stores->list(entry_at(to->sh, t, to->h, c.index), c.count, s->word, page, vmm->format->address_shift);
+        for (uint32_t i = 0; (s->each || s->base) && i < c.count; i++)
+            write_each(vmm, s, t, to->h, c.index + i, 1, page[i], 0);
     }
-    vmm->stores->list(entry_at(shape_of(vmm, t), t, h, c->index), c->count, s->word, page, vmm->format->address_shift);
 }
 
-/* n entries from memory in a row, which begins `offset` into the object. */
-static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h, uint32_t i,
-                      uint32_t n, uint64_t addr, uint64_t offset)
+/* n entries from the i-th on of each of some tables in a row, from memory that begins `offset` into the object. */
+static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table **t, uint32_t tables, unsigned h,
+                      uint32_t i, uint32_t n, uint64_t addr, uint64_t offset)
 {
-    const struct shape *sh = shape_of(vmm, t);
-    uint64_t word = s->word + (addr >> s->shift) * s->step;
+    const struct shape *sh = shape_of(vmm, t[0]);
+    const uint64_t size = (uint64_t)n << s->shift;
+    uint64_t word = s->word + (addr >> s->shift) * s->step, *at[SPAN_TABLES];
 
-    if (s->each) {
-        write_each(vmm, s, t, h, i, n, addr, offset);
-        return;
-    }
-    if (!s->even)
+    if (!s->even && !s->each)
         source_word(vmm->format, s, addr, offset, &word);
-    if (n == 1)
-        entry_write(entry_at(sh, t, h, i), sh->words, word);
-    else if (vmm->format->block_low)
-        write_blocks(vmm, t, h, i, n, word, s->step);
-    else if (sh->words == 2)
-        vmm->stores->ramp_pairs(entry_at(sh, t, h, i), n, word, s->step);
-    else
-        vmm->stores->ramp(entry_at(sh, t, h, i), n, word, s->step);
+    rows_at(sh, t, tables, h, i, at);
+    if (n > 1 && sh->words == 1 && !s->each && !vmm->format->block_low) {
+        vmm->stores->ramp(at, tables, n, word, s->step);
+        return;
+    }
+    for (uint32_t k = 0; k < tables; k++, word += n * s->step, addr += size, offset += size) {
+        if (s->each)
+            write_each(vmm, s, t[k], h, i, n, addr, offset);
+        else if (n == 1)
+            entry_write(at[k], sh->words, word);
+        else if (vmm->format->block_low)
+            write_blocks(vmm, t[k], h, i, n, word, s->step);
+        else
+            vmm->stores->ramp_pairs(at[k], n, word, s->step);
+    }
 }
 
-static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, struct table *t, unsigned h,
-                         const struct chunk *c, struct place *at, uint64_t offset)
+static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, const struct span *to, struct place *at,
+                         uint64_t offset)
 {
     const uint64_t word = s->word, step = s->step, page = 1ull << s->shift;
-    const unsigned shift = s->shift, words = shape_of(vmm, t)->words;
+    const unsigned shift = s->shift, words = to->sh->words;
+    const uint32_t count = to->c.count;
     const bool even = s->even;
-    uint64_t *entry = entry_at(shape_of(vmm, t), t, h, c->index);
     const struct nvmmu_piece *piece = at->piece;
     uint64_t begin = at->offset; /* in the piece */
 
-    for (uint32_t i = 0; i < c->count;) {
-        uint64_t pages;
+    for (uint32_t k = 0, i = 0; k < to->tables;) {
+        uint64_t *entry = entry_at(to->sh, to->slot[k], to->h, to->c.index);
+        uint64_t pages, tables = 1;
         uint32_t n;
 
         /* Pieces of one page are common. */
-        for (; i < c->count && even && piece->size == page; piece++, i++)
+        for (; i < count && even && piece->size == page; piece++, i++)
             entry_write(&entry[i * words], words, word + (piece->addr >> shift) * step);
-        if (i == c->count)
-            break;
-        pages = (piece->size - begin) >> shift;
-        n = pages < c->count - i ? (uint32_t)pages : c->count - i;
-        write_run(vmm, s, t, h, c->index + i, n, piece->addr + begin, offset + ((uint64_t)i << shift));
-        i += n;
-        begin += (uint64_t)n << shift;
-        if (begin == piece->size)
-            piece++, begin = 0;
+        if (i < count) {
+            pages = (piece->size - begin) >> shift;
+            n = pages < count - i ? (uint32_t)pages : count - i;
+            if (n == count)
+                tables = pages / count < to->tables - k ? pages / count : to->tables - k;
+            write_run(vmm, s, &to->slot[k], (uint32_t)tables, to->h, to->c.index + i, n, piece->addr + begin,
+                      offset + ((k * (uint64_t)count + i) << shift));
+            i += n;
+            begin += tables * n << shift;
+            if (begin == piece->size)
+                piece++, begin = 0;
+        }
+        if (i == count)
+            k += (uint32_t)tables, i = 0;
     }
     *at = (struct place){piece, begin};
 }
@@ -384,16 +398,13 @@ int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
     do {
         uint64_t offset = m->offset + (span.va - m->va);
 
-        for (uint32_t k = 0; k < span.tables; k++, offset += (uint64_t)span.c.count << m->shift) {
-            struct table *t = span.slot[k];
-
-            blocks_cut(vmm, t, h, &span.c);
-            if (m->pages)
-                write_pages(vmm, s, t, h, &span.c, m->pages + (offset >> 12));
-            else
-                write_pieces(vmm, s, t, h, &span.c, &at, offset);
-            wrote(vmm, t, h, span.c.index, span.c.count);
-        }
+        blocks_cut(vmm, &span);
+        if (m->pages)
+            write_pages(vmm, s, &span, m->pages + (offset >> 12));
+        else
+            write_pieces(vmm, s, &span, &at, offset);
+        for (uint32_t k = 0; k < span.tables; k++)
+            wrote(vmm, span.slot[k], h, span.c.index, span.c.count);
     } while (span_next(vmm, &span));
     nvmmu__changed(vmm, depth, m->va, m->size);
     nvmmu_vmm_end(vmm);
@@ -432,13 +443,26 @@ static void entry_clear(struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint
         entries_fill(vmm, t, h, i, 1, empty_word(vmm, t, h, sparse || entry_sparse(sh, t, h, i)));
 }
 
-static void chunk_clear(struct nvmmu_vmm *vmm, struct table *t, unsigned h, const struct chunk *c, bool sparse)
+/* The entries of a step: of tables at once that become empty alike. */
+static void step_clear(struct nvmmu_vmm *vmm, const struct span *s, bool sparse)
 {
-    if (plain_when_empty(shape_of(vmm, t), t, h, c)) {
-        entries_fill(vmm, t, h, c->index, c->count, empty_word(vmm, t, h, sparse || t->sparse));
-    } else {
-        for (uint32_t i = c->index; i < c->index + c->count; i++)
-            entry_clear(vmm, t, h, i, sparse);
+    const struct chunk c = s->c;
+    uint32_t k = 0, end = 0;
+
+    for (; k < s->tables; k = end) {
+        struct table **t = &s->slot[k];
+        const bool below = t[0]->sparse;
+
+        while (end < s->tables && plain_when_empty(s->sh, s->slot[end], s->h, &c) && s->slot[end]->sparse == below)
+            end++;
+        if (end > k) {
+            rows_fill(vmm, s->sh, t, end - k, s->h, c.index, c.count,
+                      shape_empty_word(vmm->format, s->sh, s->h, sparse || below));
+            continue;
+        }
+        for (uint32_t i = c.index; i < c.index + c.count; i++)
+            entry_clear(vmm, t[0], s->h, i, sparse);
+        end = k + 1;
     }
 }
 
@@ -455,10 +479,8 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
         return -EINVAL;
     nvmmu_vmm_begin(vmm);
     do {
-        for (uint32_t k = 0; k < s.tables; k++) {
-            blocks_cut(vmm, s.slot[k], h, &s.c);
-            chunk_clear(vmm, s.slot[k], h, &s.c, sparse);
-        }
+        blocks_cut(vmm, &s);
+        step_clear(vmm, &s, sparse);
     } while (span_next(vmm, &s));
     nvmmu__changed(vmm, depth, va, size);
     nvmmu_vmm_end(vmm);

@@ -16,16 +16,28 @@
 
 /* ---- plain ---------------------------------------------------------------------------------------------- */
 
-static void fill_plain(uint64_t *at, size_t n, uint64_t word)
+static inline void fill_row(uint64_t *at, size_t n, uint64_t word)
 {
     for (size_t i = 0; i < n; i++)
         nvmmu__store(&at[i], word);
 }
 
-static void ramp_plain(uint64_t *at, size_t n, uint64_t word, uint64_t step)
+static inline void ramp_row(uint64_t *at, size_t n, uint64_t word, uint64_t step)
 {
     for (size_t i = 0; i < n; i++, word += step)
         nvmmu__store(&at[i], word);
+}
+
+static void fill_plain(uint64_t *const *at, size_t rows, size_t n, uint64_t word)
+{
+    for (size_t r = 0; r < rows; r++)
+        fill_row(at[r], n, word);
+}
+
+static void ramp_plain(uint64_t *const *at, size_t rows, size_t n, uint64_t word, uint64_t step)
+{
+    for (size_t r = 0; r < rows; r++)
+        ramp_row(at[r], n, word + r * n * step, step);
 }
 
 static void list_plain(uint64_t *at, size_t n, uint64_t word, const uint64_t *address, unsigned shift)

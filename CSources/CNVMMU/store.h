@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 struct nvmmu_stores {
-    /* n words, all the same. */
-    void (*fill)(uint64_t *at, size_t n, uint64_t word);
-    /* n words, each `step` above the one before. */
-    void (*ramp)(uint64_t *at, size_t n, uint64_t word, uint64_t step);
+    /* Rows of n words, all the same. */
+    void (*fill)(uint64_t *const *at, size_t rows, size_t n, uint64_t word);
+    /* Rows of n words, each `step` above the one before, a row's first above the last of the row before. */
+    void (*ramp)(uint64_t *const *at, size_t rows, size_t n, uint64_t word, uint64_t step);
     /* n words from addresses: word | address >> shift. */
     void (*list)(uint64_t *at, size_t n, uint64_t word, const uint64_t *address, unsigned shift);
     /* n pairs of words: the low one as ramp, the high one 0. */

@@ -7,30 +7,42 @@ typedef uint64_t NAMED(lanes) __attribute__((vector_size(8 * LANES)));
 static const NAMED(lanes) NAMED(numbers) = {NUMBERS};
 typedef uint64_t NAMED(memory) __attribute__((vector_size(8 * LANES), aligned(8), may_alias));
 
-__attribute__((target(ISA))) static void NAMED(fill)(uint64_t *at, size_t n, uint64_t word)
+__attribute__((target(ISA))) static void NAMED(fill)(uint64_t *const *at, size_t rows, size_t n, uint64_t word)
 {
     const NAMED(lanes) w = (NAMED(lanes)){0} + word;
-    size_t i = 0;
 
-    for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        *(NAMED(memory) *)&at[i] = w;
-        *(NAMED(memory) *)&at[i + LANES] = w;
+    for (size_t r = 0; r < rows; r++) {
+        uint64_t *row = at[r];
+        size_t i = 0;
+
+        for (; i + 2 * LANES <= n; i += 2 * LANES) {
+            *(NAMED(memory) *)&row[i] = w;
+            *(NAMED(memory) *)&row[i + LANES] = w;
+        }
+        fill_row(row + i, n - i, word);
     }
-    fill_plain(at + i, n - i, word);
 }
 
-__attribute__((target(ISA))) static void NAMED(ramp)(uint64_t *at, size_t n, uint64_t word, uint64_t step)
+__attribute__((target(ISA))) static void NAMED(ramp)(uint64_t *const *at, size_t rows, size_t n, uint64_t word,
+                                                     uint64_t step)
 {
     NAMED(lanes) a = NAMED(numbers) * step + word, b = a + LANES * step;
-    size_t i = 0;
+    const uint64_t rest = n % (2 * LANES);
 
-    for (; i + 2 * LANES <= n; i += 2 * LANES) {
-        *(NAMED(memory) *)&at[i] = a;
-        *(NAMED(memory) *)&at[i + LANES] = b;
-        a += 2 * LANES * step;
-        b += 2 * LANES * step;
+    for (size_t r = 0; r < rows; r++) {
+        uint64_t *row = at[r];
+        size_t i = 0;
+
+        for (; i + 2 * LANES <= n; i += 2 * LANES) {
+            *(NAMED(memory) *)&row[i] = a;
+            *(NAMED(memory) *)&row[i + LANES] = b;
+            a += 2 * LANES * step;
+            b += 2 * LANES * step;
+        }
+        ramp_row(row + i, rest, a[0], step);
+        a += rest * step;
+        b += rest * step;
     }
-    ramp_plain(at + i, n - i, word + i * step, step);
 }
 
 __attribute__((target(ISA))) static void NAMED(list)(uint64_t *at, size_t n, uint64_t word, const uint64_t *address,

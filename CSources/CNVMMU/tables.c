@@ -346,13 +346,13 @@ static void gart_begin(const struct nvmmu_vmm *vmm, struct table *t)
 static void pieces_fill(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, struct page *page, unsigned first,
                         unsigned n, uint64_t word)
 {
+    uint64_t *at = (uint64_t *)((char *)page->mem.cpu + ((size_t)first << page->shift));
     uint32_t which = pieces(first, n);
     bool blank = word == sh->blank[h];
 
     if (blank && (page->blank & which) == which)
         return;
-    words_fill(vmm, sh, (uint64_t *)page->mem.cpu + ((size_t)first << page->shift) / sizeof(word),
-               (size_t)n * sh->entries[h], word);
+    words_fill(vmm, sh, &at, 1, (size_t)n * sh->entries[h], word);
     page->blank = blank ? page->blank | which : page->blank & ~which;
 }
 

@@ -204,6 +204,8 @@ int nvmmu__map_check(struct nvmmu_vmm *vmm, const struct nvmmu_map *m);
 
 /* ---- shared small things --------------------------------------------------------------------------------- */
 
+enum { SPAN_TABLES = 64 }; /* of one step of a span, so that they are still in the cache when it goes over them again */
+
 static inline const struct shape *shape_of(const struct nvmmu_vmm *vmm, const struct table *t)
 {
     return &vmm->shape[t->depth];
@@ -372,31 +374,56 @@ static inline uint64_t empty_word(const struct nvmmu_vmm *vmm, const struct tabl
     return shape_empty_word(vmm->format, shape_of(vmm, t), h, sparse);
 }
 
-/* n entries in memory become `word`, and 0 behind it where entries have two. */
-static inline void words_fill(const struct nvmmu_vmm *vmm, const struct shape *sh, uint64_t *at, size_t n, uint64_t word)
+/* Rows of n entries in memory become `word`, and 0 behind it where entries have two. */
+static inline void words_fill(const struct nvmmu_vmm *vmm, const struct shape *sh, uint64_t *const *at, size_t rows,
+                              size_t n, uint64_t word)
 {
-    if (n == 1)
-        entry_write(at, sh->words, word);
-    else if (sh->words == 2)
-        vmm->stores->ramp_pairs(at, n, word, 0);
-    else
-        vmm->stores->fill(at, n, word);
+    if (n > 1 && sh->words == 1) {
+        vmm->stores->fill(at, rows, n, word);
+        return;
+    }
+    for (size_t r = 0; r < rows; r++) {
+        if (n == 1)
+            entry_write(at[r], sh->words, word);
+        else
+            vmm->stores->ramp_pairs(at[r], n, word, 0);
+    }
 }
 
-/* n entries become `word` (and 0 where entries have two words). */
+/* Where the entries from i on of some tables are. */
+static inline void rows_at(const struct shape *sh, struct table *const *t, uint32_t tables, unsigned h, uint32_t i,
+                           uint64_t *at[SPAN_TABLES])
+{
+    const size_t offset = (size_t)i * sh->words;
+
+    for (uint32_t r = 0; r < tables; r++)
+        at[r] = (uint64_t *)t[r]->hw[h].cpu + offset;
+}
+
+/* Entries [i, i + n) of some tables become `word` (and 0 where entries have two words). */
+static inline void rows_fill(const struct nvmmu_vmm *vmm, const struct shape *sh, struct table *const *t, uint32_t tables,
+                             unsigned h, uint32_t i, uint32_t n, uint64_t word)
+{
+    const bool blank = word == sh->blank[h] && sh->tables == 2 && sh->words;
+    uint64_t *at[SPAN_TABLES];
+
+    rows_at(sh, t, tables, h, i, at);
+    if (sh->words)
+        words_fill(vmm, sh, at, tables, n, word);
+    for (uint32_t r = 0; r < tables; r++) {
+        if (!sh->words)
+            vmm->format->gart->clear(t[r]->hw[h].cpu, i, n, vmm->dummy); /* no other word than 0 fills its entries */
+        if (blank)
+            wrote_blank(vmm, t[r], h, i, n);
+        else
+            wrote(vmm, t[r], h, i, n);
+    }
+}
+
 static inline void entries_fill(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n,
                                 uint64_t word)
 {
-    const struct shape *sh = shape_of(vmm, t);
-
-    if (vmm->format->gart)
-        vmm->format->gart->clear(t->hw[h].cpu, i, n, vmm->dummy); /* no other word than 0 fills its entries */
-    else
-        words_fill(vmm, sh, entry_at(sh, t, h, i), n, word);
-    if (word != sh->blank[h] || t->child || vmm->format->gart)
-        wrote(vmm, t, h, i, n);
-    else
-        wrote_blank(vmm, t, h, i, n);
+    rows_fill(vmm, shape_of(vmm, t), &t, 1, h, i, n, word);
 }
 
 static inline uint64_t entry_bytes_of_va(const struct shape *sh, unsigned h)
@@ -421,8 +448,6 @@ struct span {
     struct chunk c;       /* of each */
     struct table *none;
 };
-
-enum { SPAN_TABLES = 64 }; /* of one step, so that they are still in the cache when it goes over them again */
 
 /* Before its first step. */
 static inline void span_start(struct span *s, const struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth,
