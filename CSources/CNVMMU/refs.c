@@ -99,24 +99,28 @@ static int extra_make(struct nvmmu_vmm *vmm, struct table *t)
     return 0;
 }
 
-static inline int entries_ref(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h, uint32_t i,
-                              uint32_t n)
+/* References on entries that have none. */
+static inline void entries_first(const struct shape *sh, struct table *t, unsigned h, uint32_t i, uint32_t n)
+{
+    bits_set(refs_of(sh, t, h), i, n);
+    t->held[h] += n;
+    t->refs[h] += n;
+}
+
+static int entries_ref(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h, uint32_t i, uint32_t n)
 {
     uint64_t *refs = refs_of(sh, t, h);
+    uint32_t again = 0;
 
-    t->held[h] += n;
-    if (t->held[h] != n && bits_any(refs, i, n)) {
-        if (extra_make(vmm, t)) {
-            t->held[h] -= n;
+    if (t->held[h] && bits_any(refs, i, n)) {
+        if (extra_make(vmm, t))
             return -ENOMEM;
-        }
-        for (uint32_t k = i; k < i + n; k++) {
+        for (uint32_t k = i; k < i + n; k++)
             if (bits_get(refs, k))
-                extra_of(sh, t, h)[k]++, t->held[h]--;
-        }
+                extra_of(sh, t, h)[k]++, again++;
     }
-    bits_set(refs, i, n);
-    t->refs[h] += n;
+    entries_first(sh, t, h, i, n);
+    t->held[h] -= again;
     return 0;
 }
 
@@ -162,15 +166,18 @@ static inline void entries_unref(struct nvmmu_vmm *vmm, const struct shape *sh, 
 /* The entries of this step. */
 static bool held(const struct nvmmu_vmm *vmm, const struct span *s)
 {
+    const struct shape *sh = s->sh;
+    const struct chunk c = s->c;
     const unsigned h = s->h;
-    const bool pfn = vmm->pfn_count && s->sh->pfn[h];
+    const uint32_t all = sh->entries[h];
+    const bool pfn = vmm->pfn_count && sh->pfn[h];
 
     for (uint32_t k = 0; k < s->tables; k++) {
         const struct table *t = s->slot[k];
 
-        if (!t || !(t->held[h] == s->sh->entries[h] || bits_all(refs_of(s->sh, t, h), s->c.index, s->c.count)))
+        if (!t || !(t->held[h] == all || bits_all(refs_of(sh, t, h), c.index, c.count)))
             return false;
-        if (pfn && bits_any(pfn_of(s->sh, t, h), s->c.index, s->c.count))
+        if (pfn && bits_any(pfn_of(sh, t, h), c.index, c.count))
             return false;
     }
     return true;
@@ -195,10 +202,17 @@ bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *s)
 /* From where the span is. */
 static void span_unref(struct nvmmu_vmm *vmm, struct span *s)
 {
+    const struct shape *sh = s->sh;
+    const unsigned h = s->h;
+
     do {
-        for (uint32_t k = 0; k < s->tables; k++)
-            entries_unref(vmm, s->sh, s->slot[k], s->h, s->c.index, s->c.count);
-        nvmmu__tables_drop(vmm, s->slot, s->tables, s->h);
+        const struct chunk c = s->c;
+        struct table **slot = s->slot;
+        uint32_t tables = s->tables;
+
+        for (uint32_t k = 0; k < tables; k++)
+            entries_unref(vmm, sh, slot[k], h, c.index, c.count);
+        nvmmu__tables_drop(vmm, slot, tables, h);
     } while (span_next(vmm, s));
 }
 
@@ -206,26 +220,31 @@ static void span_unref(struct nvmmu_vmm *vmm, struct span *s)
  * nothing beside it to settle. */
 static int step_ref(struct nvmmu_vmm *vmm, struct span *s, uint32_t *done, bool *settle)
 {
-    const unsigned h = s->h;
+    const struct shape *sh = s->sh;
     const struct chunk c = s->c;
-    int ret = 0;
+    const unsigned h = s->h;
+    const bool big = sh->tables == 2 && h == LPT;
 
-    for (*done = 0; !ret && *done < s->tables;) {
-        struct table *t = s->slot[*done];
-        bool beside = t;
-        int made = t && t->hw[h].cpu ? 1 : nvmmu__tables_make(vmm, s, *done, settle);
+    for (*done = 0; *done < s->tables;) {
+        const struct table *there = s->slot[*done];
+        int made = there && there->hw[h].cpu ? 1 : nvmmu__tables_make(vmm, s, *done, settle);
+        struct table **slot = s->slot + *done;
 
-        *settle |= beside;
         if (made < 0)
             return made;
-        for (uint32_t end = *done + (uint32_t)made; !ret && *done < end; *done += !ret) {
-            t = s->slot[*done];
-            ret = entries_ref(vmm, s->sh, t, h, c.index, c.count);
-            if (!beside && !t->child && h == LPT)
-                bits_set(t->bits + s->sh->holds, c.index, c.count);
+        if (there) {
+            *settle = true;
+            if (entries_ref(vmm, sh, slot[0], h, c.index, c.count))
+                return -ENOMEM;
         }
+        for (uint32_t k = 0; !there && k < (uint32_t)made; k++) {
+            entries_first(sh, slot[k], h, c.index, c.count);
+            if (big)
+                bits_set(slot[k]->bits + sh->holds, c.index, c.count);
+        }
+        *done += (uint32_t)made;
     }
-    return ret;
+    return 0;
 }
 
 /* *settle: something is left to settle. */

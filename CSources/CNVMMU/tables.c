@@ -221,14 +221,14 @@ static int pieces_take(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, uint32
 }
 
 /* hw[h] becomes a piece that was taken and filled. A directory goes with its last pointers in it. */
-static inline void hw_init(const struct shape *sh, struct table *t, unsigned h, struct page *page, unsigned piece)
+static inline void hw_init(const struct shape *sh, struct hw *hw, unsigned h, struct page *page, unsigned piece, bool blank)
 {
-    bool blank = page->blank >> piece & 1 && sh->tables == 2;
-
-    t->hw[h].cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift);
-    t->hw[h].page = page;
-    t->hw[h].first = blank ? UINT32_MAX : 0;
-    t->hw[h].end = blank ? 0 : sh->entries[h];
+    *hw = (struct hw){
+        .cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift),
+        .page = page,
+        .first = blank && sh->tables == 2 ? UINT32_MAX : 0,
+        .end = blank && sh->tables == 2 ? 0 : sh->entries[h],
+    };
 }
 
 static void pieces_free(struct nvmmu_vmm *vmm, struct page *page, uint32_t pieces)
@@ -283,19 +283,16 @@ static inline uint64_t pointer_to(const struct hw *hw)
 
 /* The entry of `p`, which is of shape `sh`, says what `t` has. Entries of two words: the big half first, both every time, as
  * nouveau does. */
-static inline void entry_link(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *p, const struct table *t)
+static inline void entry_link(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *p, uint64_t *entry,
+                              const struct table *t)
 {
-    uint64_t *entry = entry_at(sh, p, 0, t->index);
     uint64_t first = pointer_to(&t->hw[0]), second = pointer_to(&t->hw[1]);
 
     if (!t->hw[0].cpu && !t->hw[1].cpu)
-        first = empty_word(vmm, p, 0, t->sparse);
-    if (sh->words == 2) {
-        nvmmu__publish(entry, first);
+        first = shape_empty_word(vmm->format, sh, 0, t->sparse);
+    nvmmu__publish(entry, sh->words == 2 ? first : first | second);
+    if (sh->words == 2)
         nvmmu__publish(entry + 1, second);
-    } else {
-        nvmmu__publish(entry, first | second);
-    }
     if (!p->parent)
         nvmmu__directories_write(vmm, t->index, *entry);
     wrote_directory(vmm, p, 0, t->index, 1);
@@ -311,7 +308,9 @@ static void entries_changed(struct nvmmu_vmm *vmm, const struct table *p, uint32
 
 void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
 {
-    entry_link(vmm, shape_of(vmm, t->parent), t->parent, t);
+    const struct shape *sh = shape_of(vmm, t->parent);
+
+    entry_link(vmm, sh, t->parent, entry_at(sh, t->parent, 0, t->index), t);
     entries_changed(vmm, t->parent, t->index, 1);
 }
 
@@ -361,6 +360,7 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
 {
     struct table *p = slot[0]->parent;
     const struct shape *above, *sh;
+    const uint64_t page_bit = vmm->format->page_bit;
     uint32_t first = UINT32_MAX, end = 0;
 
     if (!p)
@@ -369,14 +369,16 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
     sh = above + 1;
     for (uint32_t k = 0; k < n; k++) {
         struct table *t = slot[k];
+        uint64_t *entry;
 
         if (t->refs[h])
             continue;
-        hw_retire(vmm, sh, t, h);
         first = end ? first : t->index;
         end = t->index + 1;
-        if (--p->refs[0] && !under_page(vmm, t))
-            entry_link(vmm, above, p, t);
+        entry = entry_at(above, p, 0, t->index);
+        hw_retire(vmm, sh, t, h);
+        if (--p->refs[0] && !(*entry & page_bit))
+            entry_link(vmm, above, p, entry, t);
         if (!t->hw[0].cpu && !t->hw[1].cpu)
             table_free(vmm, t);
     }
@@ -439,6 +441,7 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
 {
     const struct shape *above = shape_of(vmm, p), *sh = above + 1;
     const bool sparse = entry_sparse(above, p, 0, index);
+    const uint64_t word = shape_empty_word(vmm->format, sh, h, sparse), page_bit = vmm->format->page_bit;
     const unsigned shift = above->level[0]->shift;
     struct table **slot = &p->child[index];
     uint32_t made, under = 0;
@@ -454,9 +457,10 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
         prune(vmm, p);
         return n;
     }
-    pieces_fill(vmm, sh, h, page, piece, (unsigned)n, shape_empty_word(vmm->format, sh, h, sparse));
+    pieces_fill(vmm, sh, h, page, piece, (unsigned)n, word);
     for (made = 0; made < (uint32_t)n; made++) {
         struct table *t = slot[made];
+        uint64_t *entry = entry_at(above, p, 0, index + made);
 
         if (made && (t || entry_sparse(above, p, 0, index + made) != sparse))
             break;
@@ -464,15 +468,14 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
             t = child_new(vmm, p, shift, index + made, sparse);
         if (!t)
             break;
-        hw_init(sh, t, h, page, piece + made);
+        hw_init(sh, &t->hw[h], h, page, piece + made, word == sh->blank[h]);
         wrote_directory(vmm, t, h, 0, sh->entries[h]);
         if (t->refs[SPT])
             fill_beside_small(vmm, t);
-        p->refs[0]++;
-        if (under_page(vmm, t))
+        if (*entry & page_bit)
             under++;
         else
-            entry_link(vmm, above, p, t);
+            entry_link(vmm, above, p, entry, t);
     }
     if (made < (uint32_t)n)
         pieces_free(vmm, page, pieces(piece + made, (unsigned)n - made));
@@ -480,6 +483,7 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
         prune(vmm, p);
         return -ENOMEM;
     }
+    p->refs[0] += made;
     *covered |= under;
     if (under < made)
         entries_changed(vmm, p, index, made);
@@ -526,7 +530,7 @@ int nvmmu__root_create(struct nvmmu_vmm *vmm)
         return ret;
     if (!vmm->format->gart)
         pieces_fill(vmm, sh, h, page, piece, 1, empty_word(vmm, vmm->root, h, false));
-    hw_init(sh, vmm->root, h, page, piece);
+    hw_init(sh, &vmm->root->hw[h], h, page, piece, false);
     if (vmm->format->gart)
         gart_begin(vmm, vmm->root);
     return 0;
