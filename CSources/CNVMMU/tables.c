@@ -281,17 +281,18 @@ static inline uint64_t pointer_to(const struct hw *hw)
     return hw->cpu ? hw->page->pointer + piece_of(hw) * hw->page->step : 0;
 }
 
-/* The entry of `p`, which is of shape `sh`, says what `t` has. Entries of two words: the big half first, both every time, as
- * nouveau does. */
-static inline void entry_link(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *p, uint64_t *entry,
-                              const struct table *t)
+/* The entry of `p` over `t` says what that has, its hw[h] being where `pointer` says (0: nowhere). Entries of two words: the
+ * big half first, both every time, as nouveau does. */
+__attribute__((always_inline)) static inline void entry_link(struct nvmmu_vmm *vmm, const struct shape *above,
+                                                             struct table *p, uint64_t *entry, const struct table *t,
+                                                             unsigned h, uint64_t pointer)
 {
-    uint64_t first = pointer_to(&t->hw[0]), second = pointer_to(&t->hw[1]);
+    uint64_t other = pointer_to(&t->hw[!h]), first = h == 0 ? pointer : other, second = h == 0 ? other : pointer;
 
-    if (!t->hw[0].cpu && !t->hw[1].cpu)
-        first = shape_empty_word(vmm->format, sh, 0, t->sparse);
-    nvmmu__publish(entry, sh->words == 2 ? first : first | second);
-    if (sh->words == 2)
+    if (!(first | second))
+        first = shape_empty_word(vmm->format, above, 0, t->sparse);
+    nvmmu__publish(entry, above->words == 2 ? first : first | second);
+    if (above->words == 2)
         nvmmu__publish(entry + 1, second);
     if (!p->parent)
         nvmmu__directories_write(vmm, t->index, *entry);
@@ -310,7 +311,7 @@ void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
 {
     const struct shape *sh = shape_of(vmm, t->parent);
 
-    entry_link(vmm, sh, t->parent, entry_at(sh, t->parent, 0, t->index), t);
+    entry_link(vmm, sh, t->parent, entry_at(sh, t->parent, 0, t->index), t, 0, pointer_to(&t->hw[0]));
     entries_changed(vmm, t->parent, t->index, 1);
 }
 
@@ -378,7 +379,7 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
         entry = entry_at(above, p, 0, t->index);
         hw_retire(vmm, sh, t, h);
         if (--p->refs[0] && !(*entry & page_bit))
-            entry_link(vmm, above, p, entry, t);
+            entry_link(vmm, above, p, entry, t, h, 0);
         if (!t->hw[0].cpu && !t->hw[1].cpu)
             table_free(vmm, t);
     }
@@ -475,7 +476,7 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
         if (*entry & page_bit)
             under++;
         else
-            entry_link(vmm, above, p, entry, t);
+            entry_link(vmm, above, p, entry, t, h, page->pointer + (piece + made) * page->step);
     }
     if (made < (uint32_t)n)
         pieces_free(vmm, page, pieces(piece + made, (unsigned)n - made));
