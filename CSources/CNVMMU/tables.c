@@ -220,14 +220,16 @@ static int pieces_take(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, uint32
     return (int)row;
 }
 
-/* hw[h] becomes a piece that was taken and filled. A directory goes with its last pointers in it. */
-static inline void hw_init(const struct shape *sh, struct hw *hw, unsigned h, struct page *page, unsigned piece, bool blank)
+/* A piece that was taken and filled as hw[h]. A directory goes with its last pointers in it. */
+static inline struct hw hw_of(const struct shape *sh, unsigned h, struct page *page, unsigned piece, uint64_t word)
 {
-    *hw = (struct hw){
+    bool blank = word == sh->blank[h] && sh->tables == 2;
+
+    return (struct hw){
         .cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift),
         .page = page,
-        .first = blank && sh->tables == 2 ? UINT32_MAX : 0,
-        .end = blank && sh->tables == 2 ? 0 : sh->entries[h],
+        .first = blank ? UINT32_MAX : 0,
+        .end = blank ? 0 : sh->entries[h],
     };
 }
 
@@ -362,30 +364,31 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
     struct table *p = slot[0]->parent;
     const struct shape *above, *sh;
     const uint64_t page_bit = vmm->format->page_bit;
-    uint32_t first = UINT32_MAX, end = 0;
+    uint32_t index, first = n, end = 0;
+    uint64_t *entry;
 
     if (!p)
         return; /* the root stays */
     above = shape_of(vmm, p);
     sh = above + 1;
-    for (uint32_t k = 0; k < n; k++) {
+    index = (uint32_t)(slot - p->child);
+    entry = entry_at(above, p, 0, index);
+    for (uint32_t k = 0; k < n; k++, entry += above->words) {
         struct table *t = slot[k];
-        uint64_t *entry;
 
         if (t->refs[h])
             continue;
-        first = end ? first : t->index;
-        end = t->index + 1;
-        entry = entry_at(above, p, 0, t->index);
+        first = end ? first : k;
+        end = k + 1;
         hw_retire(vmm, sh, t, h);
         if (--p->refs[0] && !(*entry & page_bit))
             entry_link(vmm, above, p, entry, t, h, 0);
-        if (!t->hw[0].cpu && !t->hw[1].cpu)
+        if (!t->hw[!h].cpu)
             table_free(vmm, t);
     }
     if (!end)
         return;
-    entries_changed(vmm, p, first, end - first);
+    entries_changed(vmm, p, index + first, end - first);
     if (!p->refs[0])
         nvmmu__tables_drop(vmm, &p->parent->child[p->index], 1, 0);
 }
@@ -447,6 +450,8 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
     struct table **slot = &p->child[index];
     uint32_t made, under = 0;
     struct page *page;
+    struct hw hw;
+    uint64_t pointer;
     unsigned piece;
     int n;
 
@@ -459,6 +464,8 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
         return n;
     }
     pieces_fill(vmm, sh, h, page, piece, (unsigned)n, word);
+    hw = hw_of(sh, h, page, piece, word);
+    pointer = pointer_to(&hw);
     for (made = 0; made < (uint32_t)n; made++) {
         struct table *t = slot[made];
         uint64_t *entry = entry_at(above, p, 0, index + made);
@@ -469,14 +476,16 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
             t = child_new(vmm, p, shift, index + made, sparse);
         if (!t)
             break;
-        hw_init(sh, &t->hw[h], h, page, piece + made, word == sh->blank[h]);
+        t->hw[h] = hw;
         wrote_directory(vmm, t, h, 0, sh->entries[h]);
         if (t->refs[SPT])
             fill_beside_small(vmm, t);
         if (*entry & page_bit)
             under++;
         else
-            entry_link(vmm, above, p, entry, t, h, page->pointer + (piece + made) * page->step);
+            entry_link(vmm, above, p, entry, t, h, pointer);
+        hw.cpu = (char *)hw.cpu + sh->table_bytes[h];
+        pointer += page->step;
     }
     if (made < (uint32_t)n)
         pieces_free(vmm, page, pieces(piece + made, (unsigned)n - made));
@@ -518,6 +527,7 @@ int nvmmu__root_create(struct nvmmu_vmm *vmm)
 {
     const struct shape *sh = &vmm->shape[0];
     unsigned h = sh->tables == 1 ? 0 : SPT, piece;
+    const uint64_t word = shape_empty_word(vmm->format, sh, h, false);
     struct page *page;
     int ret;
 
@@ -530,8 +540,8 @@ int nvmmu__root_create(struct nvmmu_vmm *vmm)
     if (ret < 0)
         return ret;
     if (!vmm->format->gart)
-        pieces_fill(vmm, sh, h, page, piece, 1, empty_word(vmm, vmm->root, h, false));
-    hw_init(sh, &vmm->root->hw[h], h, page, piece, false);
+        pieces_fill(vmm, sh, h, page, piece, 1, word);
+    vmm->root->hw[h] = hw_of(sh, h, page, piece, word);
     if (vmm->format->gart)
         gart_begin(vmm, vmm->root);
     return 0;
