@@ -112,6 +112,12 @@ static void rooms_remove(struct nvmmu_vmm *vmm, struct page *page)
         vmm->pages = page->next;
 }
 
+/* Bits of n pieces in a row; some, but not 32. */
+static uint32_t pieces(unsigned first, unsigned n)
+{
+    return ((1u << n) - 1) << first;
+}
+
 /* Found free or emptied, it has nothing in it. */
 static void page_free(struct nvmmu_vmm *vmm, struct page *page)
 {
@@ -174,7 +180,7 @@ static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h)
         .bytes = bytes,
         .shift = (uint8_t)__builtin_ctz(size),
         .zeros = !sh->blank[h],
-        .all = ~0u >> (32 - bytes / size),
+        .all = sh->small[h] ? pieces(0, TABLE_PAGE >> __builtin_ctz(size)) : 1,
     };
     page->free = page->all;
     ret = vmm->hooks.alloc_table(vmm->hooks.ctx, bytes, sh->level[h]->table_align, &page->mem);
@@ -190,11 +196,6 @@ static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h)
     }
     rooms_add(vmm, page);
     return 0;
-}
-
-static uint32_t pieces(unsigned first, unsigned n)
-{
-    return ((1u << n) - 1) << first;
 }
 
 /* Free pieces in a row, from the lowest of a page with room on: one at least, `most` at most. Returns how many. */
@@ -249,14 +250,15 @@ static void pieces_free(struct nvmmu_vmm *vmm, struct page *page, uint32_t piece
 
 void nvmmu__retired_free(struct nvmmu_vmm *vmm)
 {
-    while (vmm->retired) {
-        struct page *page = vmm->retired;
+    for (struct page *page = vmm->retired, *next; page; page = next) {
         uint32_t pieces = page->retired;
 
-        vmm->retired = page->next_retired;
+        next = page->next_retired;
         page->retired = 0;
         pieces_free(vmm, page, pieces);
     }
+    vmm->retired = NULL;
+    vmm->retired_end = &vmm->retired;
 }
 
 /* Without an LPT nothing is shadowed. */
@@ -266,8 +268,9 @@ static inline void hw_retire(struct nvmmu_vmm *vmm, const struct shape *sh, stru
     uint32_t piece = 1u << piece_of(&t->hw[h]);
 
     if (!page->retired) {
-        page->next_retired = vmm->retired;
-        vmm->retired = page;
+        page->next_retired = NULL;
+        *vmm->retired_end = page;
+        vmm->retired_end = &page->next_retired;
     }
     page->retired |= piece;
     page->blank = all_blank(&t->hw[h]) ? page->blank | piece : page->blank & ~piece;
@@ -420,7 +423,7 @@ void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s)
     if (s->parent) {
         const struct shape *sh = s->sh - 1;
         uint32_t at = (uint32_t)nvmmu__index(sh->level[0], s->va), more = sh->entries[0] - at;
-        uint64_t whole = (s->end - s->va) / s->sh->covers;
+        uint64_t whole = (s->end - s->va) >> sh->level[0]->shift;
 
         s->slot = &s->parent->child[at];
         if (!index && whole > 1) {

@@ -124,6 +124,7 @@ int nvmmu_vmm_create(const struct nvmmu_vmm_config *config, struct nvmmu_vmm **o
         .keep_large = config->keep_large,
         .depths = config->format->level_count - 1u,
     };
+    vmm->retired_end = &vmm->retired;
     for (unsigned depth = 0; depth < vmm->depths; depth++)
         shape_init(vmm, depth);
     pages_init(vmm);

@@ -132,7 +132,7 @@ struct nvmmu_vmm {
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
     struct page *pages;                        /* with room for small tables */
     struct page *unused_pages;                 /* free list */
-    struct page *retired;                      /* with pieces that may go after the flush */
+    struct page *retired, **retired_end;       /* with pieces that may go after the flush, in order */
 
     uint64_t **directories; /* Tesla: copies of the root's entries in instance blocks */
     size_t directory_count, directory_room;
@@ -342,12 +342,12 @@ static inline void wrote_blank(const struct nvmmu_vmm *vmm, struct table *t, uns
 {
     struct hw *hw = &t->hw[h];
 
-    if (i <= hw->first && i + n > hw->first)
-        hw->first = i + n;
-    if (i < hw->end && i + n >= hw->end)
-        hw->end = i;
-    if (hw->first >= hw->end)
+    if (i <= hw->first && i + n >= hw->end)
         hw->first = UINT32_MAX, hw->end = 0;
+    else if (i <= hw->first && i + n > hw->first)
+        hw->first = i + n;
+    else if (i < hw->end && i + n >= hw->end)
+        hw->end = i;
     wrote_directory(vmm, t, h, i, n);
 }
 
