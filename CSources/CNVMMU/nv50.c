@@ -244,7 +244,8 @@ static const struct nvmmu_page_size mcp77_pages[] = {{16, V}, {12, V | H}};
 #define TESLA \
     .level = levels, .level_count = 3, .page_count = 2, .va_bits = 40, \
     .page_levels = 1u << NVMMU_LPT | 1u << NVMMU_SPT, \
-    .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, .traits = NVMMU_TRAIT_NO_VOL | NVMMU_TRAIT_ONE_TABLE, .address_shift = 0, \
+    .aperture = {NVMMU_VRAM, NVMMU_REFUSED, NVMMU_HOST, NVMMU_NCOH}, \
+    .traits = NVMMU_TRAIT_NO_VOL | NVMMU_TRAIT_ONE_TABLE, .address_shift = 0, \
     .address_bits = {ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS, ADDRESS_BITS}, .valid = PTE_VALID, \
     .unused_pde = PDE_NONE, .block_low = PTE_BLOCK_LOW, .page_block = 1ull << 29, .kinds = &kinds, \
     .pte_encode = pte_encode, .pde_encode = pde_encode, .decode = decode, .fields = fields, .walks = &walks

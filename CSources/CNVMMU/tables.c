@@ -304,7 +304,7 @@ __attribute__((always_inline)) static inline void entry_link(struct nvmmu_vmm *v
     wrote_directory(vmm, p, 0, t->index, 1);
 }
 
-/* Entries of `p` over n tables from `t` on have changed. */
+/* n entries of `p` have changed. */
 static void entries_changed(struct nvmmu_vmm *vmm, const struct table *p, uint32_t index, uint32_t n)
 {
     unsigned shift = shape_of(vmm, p)->level[0]->shift;
@@ -347,8 +347,8 @@ static void gart_begin(const struct nvmmu_vmm *vmm, struct table *t)
     wrote(vmm, t, SPT, 0, shape_of(vmm, t)->entries[SPT]);
 }
 
-/* Pieces that were taken say `word` all over. */
-static void pieces_fill(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, struct page *page, unsigned first,
+/* Pieces that were taken say `word` all over. false: they did before. */
+static bool pieces_fill(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned h, struct page *page, unsigned first,
                         unsigned n, uint64_t word)
 {
     uint64_t *at = (uint64_t *)((char *)page->mem.cpu + ((size_t)first << page->shift));
@@ -356,9 +356,10 @@ static void pieces_fill(struct nvmmu_vmm *vmm, const struct shape *sh, unsigned 
     bool blank = word == sh->blank[h];
 
     if (blank && (page->blank & which) == which)
-        return;
+        return false;
     words_fill(vmm, sh, &at, 1, (size_t)n * sh->entries[h], word);
     page->blank = blank ? page->blank | which : page->blank & ~which;
+    return true;
 }
 
 /* A page that was mapped over them stays. */
@@ -456,6 +457,7 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
     struct hw hw;
     uint64_t pointer;
     unsigned piece;
+    bool filled;
     int n;
 
     if (slot[0] && slot[0]->hw[!h].cpu && vmm->format->traits & NVMMU_TRAIT_ONE_TABLE)
@@ -466,7 +468,7 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
         prune(vmm, p);
         return n;
     }
-    pieces_fill(vmm, sh, h, page, piece, (unsigned)n, word);
+    filled = pieces_fill(vmm, sh, h, page, piece, (unsigned)n, word);
     hw = hw_of(sh, h, page, piece, word);
     pointer = pointer_to(&hw);
     for (made = 0; made < (uint32_t)n; made++) {
@@ -480,7 +482,8 @@ static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index,
         if (!t)
             break;
         t->hw[h] = hw;
-        wrote_directory(vmm, t, h, 0, sh->entries[h]);
+        if (filled)
+            wrote_directory(vmm, t, h, 0, sh->entries[h]);
         if (t->refs[SPT])
             fill_beside_small(vmm, t);
         if (*entry & page_bit)

@@ -35,7 +35,7 @@ struct page {
     uint32_t all;  /* bit n: piece n */
     uint32_t free;
     uint32_t retired; /* they may go after the flush */
-    uint32_t blank;   /* those not in use that hold nothing but blank words */
+    uint32_t blank;   /* of those not in use: they hold nothing but blank words */
     uint64_t pointer; /* what a directory's entry says that points at the first piece … */
     uint64_t step;    /* … and what each further piece adds to that */
     struct page *next, *prev; /* among those with room. On the free list: the next one */
