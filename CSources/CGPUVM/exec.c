@@ -315,7 +315,7 @@ __attribute__((always_inline)) static inline int exec_split(struct gpuvm *vm, co
         unsigned to = run_end(leaf, at, end);
         if (end >= vm->recent.hi && leaves_cell(leaf, at, to, end, vm->recent.hi))
             return exec_long(vm, q, ops, reserved);
-        if (to == at && fits(leaf, q, at, to))
+        if (to == at && leaf->count < LEAF_MAX)
             return exec_free(vm, q, ops, at);
         if (leaf->count + SPLIT_KEYS <= LEAF_MAX || fits(leaf, q, at, to))
             return exec_run(vm, q, ops, at, to);
@@ -324,18 +324,6 @@ __attribute__((always_inline)) static inline int exec_split(struct gpuvm *vm, co
             return rc;
         gpuvm__tree_make_room(vm, leaf, q->addr, at, to - at);
     }
-}
-
-/* exec_split() compiled apart without a list and with one. */
-__attribute__((noinline)) static int exec_silent(struct gpuvm *vm, const struct gpuvm_req *q, bool reserved)
-{
-    return exec_split(vm, q, NULL, reserved);
-}
-
-__attribute__((noinline)) static int exec_listed(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops,
-                                                 bool reserved)
-{
-    return exec_split(vm, q, ops, reserved);
 }
 
 /* MADVISE: op by op. */
@@ -370,19 +358,42 @@ __attribute__((noinline)) static int exec_madvise(struct gpuvm *vm, const struct
     return done + 1;
 }
 
-static inline int exec_one(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops, bool reserved)
+/* Carries out checked requests in order; where one fails, says which. */
+__attribute__((always_inline)) static inline int exec_each(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
+                                                           struct gpuvm_ops *ops, bool reserved, size_t *failed)
 {
-    if (q->kind == GPUVM_REQ_MADVISE)
-        return exec_madvise(vm, q, ops, reserved);
-    return ops ? exec_listed(vm, q, ops, reserved) : exec_silent(vm, q, reserved);
+    size_t done = 0;
+    for (size_t left = n; left; left--, reqs++) {
+        if (reserved && (n - left) % WARM_MOST == 0)
+            gpuvm__warm(vm, reqs, left);
+        int rc = reqs->kind == GPUVM_REQ_MADVISE ? exec_madvise(vm, reqs, ops, reserved)
+                                                 : exec_split(vm, reqs, ops, reserved);
+        if (rc < 0) {
+            *failed = n - left;
+            return rc;
+        }
+        done += (size_t)rc;
+    }
+    return done > INT_MAX ? INT_MAX : (int)done;
 }
 
-/* A request by itself asks for nodes only where a leaf is full. */
-static inline int exec_single(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops)
+/* Compiled apart without a list and with one. */
+__attribute__((noinline)) static int exec_silent(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
+                                                 bool reserved, size_t *failed)
+{
+    return exec_each(vm, reqs, n, NULL, reserved, failed);
+}
+
+__attribute__((noinline)) static int exec_listed(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
+                                                 struct gpuvm_ops *ops, bool reserved, size_t *failed)
+{
+    return exec_each(vm, reqs, n, ops, reserved, failed);
+}
+
+static inline int prepare_one(struct gpuvm *vm, const struct gpuvm_req *q)
 {
     int rc = q->range ? gpuvm__req_check(vm, q) : -EINVAL;
-    rc = rc ? rc : gpuvm__records_reserve(vm, RECORDS_MOST);
-    return rc ? rc : exec_one(vm, q, ops, false);
+    return rc ? rc : gpuvm__records_reserve(vm, RECORDS_MOST);
 }
 
 /* Checks all requests and makes sure of what they need at most. */
@@ -412,22 +423,6 @@ static void trim(struct gpuvm *vm)
     gpuvm__pool_trim(vm, &vm->inner_pool);
 }
 
-static int exec_batch(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
-{
-    size_t done = 0;
-    int rc = prepare(vm, reqs, n, failed);
-    for (size_t i = 0; rc >= 0 && i < n; i++) {
-        if (i % WARM_MOST == 0)
-            gpuvm__warm(vm, reqs + i, n - i);
-        rc = exec_one(vm, &reqs[i], ops, true);
-        if (rc < 0)
-            *failed = i;
-        else
-            done += (size_t)rc;
-    }
-    return rc < 0 ? rc : done > INT_MAX ? INT_MAX : (int)done;
-}
-
 int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
 {
     size_t unused, from = ops ? ops->count : 0;
@@ -435,14 +430,17 @@ int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct 
     *failed = 0;
     if (ops && (ops->applied ? ops->applied != vm : ops->count))
         return -EINVAL;
-    if (n == 1 && !ops)
-        return exec_single(vm, reqs, NULL);
-    int rc = n == 1 ? exec_single(vm, reqs, ops) : exec_batch(vm, reqs, n, ops, failed);
+    bool batch = n != 1; /* a request by itself asks for nodes only where a leaf is full */
+    int rc = batch ? prepare(vm, reqs, n, failed) : prepare_one(vm, reqs);
+    if (!rc && ops)
+        rc = exec_listed(vm, reqs, n, ops, batch, failed);
+    else if (!rc)
+        rc = exec_silent(vm, reqs, n, batch, failed);
     if (ops && ops->count)
         ops->applied = vm;
     if (rc < 0 && ops)
         gpuvm_ops_revert(vm, ops, from);
-    if (n != 1)
+    if (batch)
         trim(vm);
     return rc;
 }
