@@ -94,6 +94,7 @@ AVX2 static inline unsigned leaf_count_avx2(const struct leaf *leaf, uint64_t ke
 AVX2 static inline unsigned inner_count_avx2(const struct inner *inner, uint64_t key)
 {
     unsigned from = count_avx2(inner->top, INNER_LINES, key) * LINE_KEYS;
+    __builtin_prefetch(&inner->child[from]);
     return from + count_avx2(&inner->key[from], LINE_KEYS, key);
 }
 
@@ -121,7 +122,9 @@ AVX512 static inline unsigned inner_count_avx512(const struct inner *inner, uint
 {
     const __m512i k = _mm512_set1_epi64((int64_t)key);
     unsigned lines = (unsigned)__builtin_popcount(le8(inner->top, k) | le8(inner->top + 8, k) << 8);
-    return lines * LINE_KEYS + (unsigned)__builtin_popcount(le8(&inner->key[lines * LINE_KEYS], k));
+    unsigned from = lines * LINE_KEYS;
+    __builtin_prefetch(&inner->child[from]);
+    return from + (unsigned)__builtin_popcount(le8(&inner->key[from], k));
 }
 
 #define TARGET AVX512

@@ -16,6 +16,7 @@ static inline unsigned gpuvm__count_le(const uint64_t *keys, unsigned size, uint
 static inline unsigned gpuvm__inner_count_le(const struct inner *inner, uint64_t key)
 {
     unsigned from = gpuvm__count_le(inner->top, INNER_LINES, key) * LINE_KEYS;
+    __builtin_prefetch(&inner->child[from]); /* the child is in that line, as the last key of the other one is > key */
     return from + gpuvm__count_le(&inner->key[from], LINE_KEYS, key);
 }
 
