@@ -358,42 +358,54 @@ __attribute__((noinline)) static int exec_madvise(struct gpuvm *vm, const struct
     return done + 1;
 }
 
+/* What a call returns for so many ops. */
+static int sum(size_t ops)
+{
+    return ops > INT_MAX ? INT_MAX : (int)ops;
+}
+
 /* Carries out checked requests in order; where one fails, says which. */
-__attribute__((always_inline)) static inline int exec_each(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
+__attribute__((always_inline)) static inline int exec_each(struct gpuvm *vm, const struct gpuvm_req *q, size_t n,
                                                            struct gpuvm_ops *ops, bool reserved, size_t *failed)
 {
+    const struct gpuvm_req *first = q, *end = q + n;
     size_t done = 0;
-    for (size_t left = n; left; left--, reqs++) {
-        if (reserved && (n - left) % WARM_MOST == 0)
-            gpuvm__warm(vm, reqs, left);
-        int rc = reqs->kind == GPUVM_REQ_MADVISE ? exec_madvise(vm, reqs, ops, reserved)
-                                                 : exec_split(vm, reqs, ops, reserved);
+    for (; q < end; q++) {
+        int rc = q->kind == GPUVM_REQ_MADVISE ? exec_madvise(vm, q, ops, reserved) : exec_split(vm, q, ops, reserved);
         if (rc < 0) {
-            *failed = n - left;
+            *failed = (size_t)(q - first);
             return rc;
         }
         done += (size_t)rc;
     }
-    return done > INT_MAX ? INT_MAX : (int)done;
+    return sum(done);
 }
 
-/* Compiled apart without a list and with one. */
-__attribute__((noinline)) static int exec_silent(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
-                                                 bool reserved, size_t *failed)
+/* Compiled apart for one request and for many, and with a list. */
+__attribute__((noinline)) static int exec_one(struct gpuvm *vm, const struct gpuvm_req *q, size_t *failed)
 {
-    return exec_each(vm, reqs, n, NULL, reserved, failed);
+    return exec_each(vm, q, 1, NULL, false, failed);
 }
 
-__attribute__((noinline)) static int exec_listed(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
+__attribute__((noinline)) static int exec_many(struct gpuvm *vm, const struct gpuvm_req *q, size_t n, size_t *failed)
+{
+    return exec_each(vm, q, n, NULL, true, failed);
+}
+
+__attribute__((noinline)) static int exec_listed(struct gpuvm *vm, const struct gpuvm_req *q, size_t n,
                                                  struct gpuvm_ops *ops, bool reserved, size_t *failed)
 {
-    return exec_each(vm, reqs, n, ops, reserved, failed);
+    return exec_each(vm, q, n, ops, reserved, failed);
 }
 
-static inline int prepare_one(struct gpuvm *vm, const struct gpuvm_req *q)
+/* A request by itself asks for nodes only where a leaf is full. */
+static inline int exec_single(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops, size_t *failed)
 {
     int rc = q->range ? gpuvm__req_check(vm, q) : -EINVAL;
-    return rc ? rc : gpuvm__records_reserve(vm, RECORDS_MOST);
+    rc = rc ? rc : gpuvm__records_reserve(vm, RECORDS_MOST);
+    if (rc)
+        return rc;
+    return ops ? exec_listed(vm, q, 1, ops, false, failed) : exec_one(vm, q, failed);
 }
 
 /* Checks all requests and makes sure of what they need at most. */
@@ -415,6 +427,25 @@ static int prepare(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, siz
     return rc ? rc : gpuvm__tree_reserve(vm, need_keys);
 }
 
+static int exec_batch(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
+{
+    size_t done = 0;
+    int rc = prepare(vm, reqs, n, failed);
+    if (rc)
+        return rc;
+    for (size_t at = 0, some; at < n; at += some) {
+        some = n - at < WARM_MOST ? n - at : WARM_MOST;
+        gpuvm__warm(vm, reqs + at, some);
+        rc = ops ? exec_listed(vm, reqs + at, some, ops, true, failed) : exec_many(vm, reqs + at, some, failed);
+        if (rc < 0) {
+            *failed += at;
+            return rc;
+        }
+        done += (size_t)rc;
+    }
+    return sum(done);
+}
+
 /* Gives back what a batch reserved and did not use. */
 static void trim(struct gpuvm *vm)
 {
@@ -430,17 +461,12 @@ int gpuvm_exec(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct 
     *failed = 0;
     if (ops && (ops->applied ? ops->applied != vm : ops->count))
         return -EINVAL;
-    bool batch = n != 1; /* a request by itself asks for nodes only where a leaf is full */
-    int rc = batch ? prepare(vm, reqs, n, failed) : prepare_one(vm, reqs);
-    if (!rc && ops)
-        rc = exec_listed(vm, reqs, n, ops, batch, failed);
-    else if (!rc)
-        rc = exec_silent(vm, reqs, n, batch, failed);
+    int rc = n == 1 ? exec_single(vm, reqs, ops, failed) : exec_batch(vm, reqs, n, ops, failed);
     if (ops && ops->count)
         ops->applied = vm;
     if (rc < 0 && ops)
         gpuvm_ops_revert(vm, ops, from);
-    if (batch)
+    if (n != 1)
         trim(vm);
     return rc;
 }
