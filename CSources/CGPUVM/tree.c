@@ -288,6 +288,8 @@ static bool spread(struct gpuvm *vm, struct path *path)
     if (vm->victims || !parent)
         return false;
     unsigned slot = path->slot[0];
+    if (slot)
+        __builtin_prefetch(parent->child[slot - 1]); /* while the other one is asked */
     if (slot + 1 < parent->count && ((struct leaf *)parent->child[slot + 1])->count <= LEAF_ROOM)
         even_out(parent, slot);
     else if (slot && ((struct leaf *)parent->child[slot - 1])->count <= LEAF_ROOM)
