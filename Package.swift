@@ -97,7 +97,7 @@ let package = Package(
 
         // Tests.
         .target(name: "Model", path: "Tests/Model"),
-        .target(name: "GateSupport", dependencies: ["DRMLock"], path: "Tests/GateSupport"),
+        .target(name: "GateSupport", dependencies: ["DRMLock", "KernelErrno"], path: "Tests/GateSupport"),
         .target(name: "TraceSupport", dependencies: ["CZlib"], path: "Tests/TraceSupport"),
         .target(
             name: "IoctlFuzz",

@@ -1,7 +1,7 @@
 public import KernelErrno
 
 /// A lock whose waiters park, first come, first served (`struct mutex`). Not recursive; who took it lets it go.
-public final class SleepingMutex: Sendable {
+public struct SleepingMutex: ~Copyable, Sendable {
     @usableFromInline let core: SleepingLock
     public let lockClass: LockClass
     #if GPUVM_VALIDATE
@@ -13,20 +13,20 @@ public final class SleepingMutex: Sendable {
         core = SleepingLock(gate: gate)
     }
 
-    @inlinable public func lock(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+    @inlinable public borrowing func lock(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
         try! take(interruptible: false, file, line)
     }
 
     /// - Throws: `EINTR`: a signal came first.
     @inlinable
-    public func lockInterruptible(
+    public borrowing func lockInterruptible(
         _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
         try take(interruptible: true, file, line)
     }
 
     @inlinable
-    func take(interruptible: Bool, _ file: StaticString, _ line: UInt32) throws(KernelErrno) {
+    borrowing func take(interruptible: Bool, _ file: StaticString, _ line: UInt32) throws(KernelErrno) {
         #if GPUVM_VALIDATE
         core.gate.validator.willTake(
             lockClass, identity, ticket: nil, slowly: false, gate: core.gate, file, line)
@@ -42,7 +42,7 @@ public final class SleepingMutex: Sendable {
     }
 
     /// - Returns: whether it was free, and is taken now.
-    @inlinable public func tryLock(_ file: StaticString = #fileID, _ line: UInt32 = #line) -> Bool {
+    @inlinable public borrowing func tryLock(_ file: StaticString = #fileID, _ line: UInt32 = #line) -> Bool {
         core.gate.point()
         guard core.tryLock(nil) else { return false }
         core.gate.tookSleepingLock()
@@ -52,16 +52,18 @@ public final class SleepingMutex: Sendable {
         return true
     }
 
-    @inlinable public func unlock(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+    @inlinable public borrowing func unlock(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
         #if GPUVM_VALIDATE
         core.gate.validator.gave(lockClass, identity, gate: core.gate, file, line)
         #endif
+        // As soon as others may have it, it may be gone.
+        let gate = Unmanaged.passUnretained(core.gate)
         core.unlock()
-        core.gate.gaveSleepingLock()
+        gate._withUnsafeGuaranteedRef { $0.gaveSleepingLock() }
     }
 
     @inlinable
-    public func withLock<R, E: Error>(
+    public borrowing func withLock<R, E: Error>(
         _ file: StaticString = #fileID, _ line: UInt32 = #line, _ body: () throws(E) -> R
     ) throws(E) -> R {
         lock(file, line)
@@ -70,7 +72,7 @@ public final class SleepingMutex: Sendable {
     }
 
     /// Says that the caller has it; only the lock validator looks.
-    @inlinable public func assertHeld(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
+    @inlinable public borrowing func assertHeld(_ file: StaticString = #fileID, _ line: UInt32 = #line) {
         #if GPUVM_VALIDATE
         core.gate.validator.assertHeld(lockClass, identity, gate: core.gate, file, line)
         #endif

@@ -27,9 +27,9 @@ extension VASpaceUnderTest {
     /// Runs a call with what guards an object's pairs.
     func withListLock<R>(_ object: Int, _ call: () throws(KernelErrno) -> R) throws(KernelErrno) -> R {
         guard isImmediate else { return try call() }
-        let lock = objects[object].gpuvaLock
-        lock.lock()
-        defer { lock.unlock() }
+        let object = objects[object]
+        object.gpuvaLock.lock()
+        defer { object.gpuvaLock.unlock() }
         return try call()
     }
 

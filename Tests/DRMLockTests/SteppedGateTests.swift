@@ -195,7 +195,7 @@ import Testing
     func borrowedStack() {
         let gate = SteppedGate()
         let queue = WorkQueue("queue", gate: gate, mayPark: true, onlyForLocks: true)
-        let mutex = SleepingMutex(LockClass("mutex"), gate: gate)
+        let mutex = SharedMutex(LockClass("mutex"), gate: gate)
         let log = Log()
         let work = ClosureWork(queue) {
             mutex.lock()

@@ -12,7 +12,7 @@ import Testing
 
         init() { gate.onViolation = { self.found.append($0) } }
 
-        func mutex(_ name: StaticString) -> SleepingMutex { SleepingMutex(LockClass(name), gate: gate) }
+        func mutex(_ name: StaticString) -> SharedMutex { SharedMutex(LockClass(name), gate: gate) }
 
         func expect(
             _ kind: Violation.Kind, _ first: UInt32, _ second: UInt32, location: SourceLocation = #_sourceLocation
@@ -60,7 +60,7 @@ import Testing
     @Test("two locks of one class")
     func sameClass() {
         let lockClass = LockClass("a")
-        let one = SleepingMutex(lockClass, gate: gate), two = SleepingMutex(lockClass, gate: gate)
+        let one = SharedMutex(lockClass, gate: gate), two = SharedMutex(lockClass, gate: gate)
         one.lock(); let line = UInt32(#line)
         two.lock()
         setup.expect(.inversion, line, line + 1)
@@ -72,7 +72,7 @@ import Testing
     func declared() {
         let outer = LockClass("outer"), middle = LockClass("middle"), inner = LockClass("inner")
         gate.declareOrder([outer, middle, inner]); let line = UInt32(#line)
-        let a = SleepingMutex(outer, gate: gate), c = SleepingMutex(inner, gate: gate)
+        let a = SharedMutex(outer, gate: gate), c = SharedMutex(inner, gate: gate)
         c.withLock { a.withLock {} }
         setup.expect(.inversion, line, line + 2)
     }
@@ -268,8 +268,8 @@ import Testing
         driver.run(times: 5) { gate, seed in
             let found = Shared(0)
             gate.onViolation = { _ in found.change { $0 += 1 } }
-            let outer = SleepingMutex(LockClass("outer"), gate: gate)
-            let map = SleepingMutex(LockClass("map"), gate: gate)
+            let outer = SharedMutex(LockClass("outer"), gate: gate)
+            let map = SharedMutex(LockClass("map"), gate: gate)
             let wwClass = LockClass("ww")
             final class Object: Sendable {
                 let lock: WWMutex

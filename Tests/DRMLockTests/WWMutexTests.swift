@@ -353,7 +353,7 @@ private final class Locked: Sendable {
     func exclusion(driver: Driver) {
         final class Counter: @unchecked Sendable { var count = 0 }
         driver.run { gate, seed in
-            let mutex = SleepingMutex(Self.lockClass, gate: gate)
+            let mutex = SharedMutex(Self.lockClass, gate: gate)
             let counter = Counter()
             let actors = (0..<4).map { i in
                 gate.spawn("\(i)") {
@@ -375,7 +375,7 @@ private final class Locked: Sendable {
     func order() {
         let gate = SteppedGate()
         let log = Log()
-        let mutex = SleepingMutex(Self.lockClass, gate: gate)
+        let mutex = SharedMutex(Self.lockClass, gate: gate)
         mutex.lock()
         let actors = (0..<3).map { i in
             defer { gate.step() }
@@ -392,7 +392,7 @@ private final class Locked: Sendable {
     @Test("a signal ends an interruptible wait with EINTR", arguments: Driver.allCases)
     func interrupted(driver: Driver) {
         driver.run { gate, _ in
-            let mutex = SleepingMutex(Self.lockClass, gate: gate)
+            let mutex = SharedMutex(Self.lockClass, gate: gate)
             mutex.lock()
             let other = gate.spawn("other") {
                 #expect(throws: KernelErrno.EINTR) { try mutex.lockInterruptible() }
@@ -408,7 +408,7 @@ private final class Locked: Sendable {
     @Test("withLock lets go when its body throws")
     func throwing() {
         let gate = SteppedGate()
-        let mutex = SleepingMutex(Self.lockClass, gate: gate)
+        let mutex = SharedMutex(Self.lockClass, gate: gate)
         #expect(throws: KernelErrno.ENOMEM) {
             try mutex.withLock { () throws(KernelErrno) in throw .ENOMEM }
         }

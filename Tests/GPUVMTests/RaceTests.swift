@@ -16,7 +16,7 @@ private final class Crowd: @unchecked Sendable {
     let seed: UInt64
     let rigs: [Rig]
     /// Who changes a VM's mappings or goes through its lists has this one.
-    let serial: [SleepingMutex]
+    let serial: [SharedMutex]
     private static let serialClass = LockClass("a VM of the test")
     let objects: [TestObject]
     /// Pairs made, by name.
@@ -26,7 +26,7 @@ private final class Crowd: @unchecked Sendable {
     init(_ mode: Mode, _ gate: Gate, _ seed: UInt64, vms: Int) {
         (self.mode, self.gate, self.seed) = (mode, gate, seed)
         rigs = (0..<vms).map { [log] in Rig(mode, gate: gate, log: log, name: "\($0)") }
-        serial = rigs.map { _ in SleepingMutex(Self.serialClass, gate: gate) }
+        serial = rigs.map { _ in SharedMutex(Self.serialClass, gate: gate) }
         objects = ["a", "b"].map { [log] in TestObject($0, log, gate: gate) }
             // The first VM's own.
             + [rigs[0].privateObject("c")]

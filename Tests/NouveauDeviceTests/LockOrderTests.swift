@@ -1,6 +1,7 @@
 #if GPUVM_VALIDATE
 import DRMLock
 import DRMSync
+import GateSupport
 import Testing
 
 @testable import NouveauDevice
@@ -32,7 +33,7 @@ import Testing
                 lock = { try! reservation.lock.lock(nil) }
                 unlock = { reservation.unlock() }
             } else {
-                let mutex = SleepingMutex(lockClass, gate: gate)
+                let mutex = SharedMutex(lockClass, gate: gate)
                 lock = { mutex.lock() }
                 unlock = { mutex.unlock() }
             }
