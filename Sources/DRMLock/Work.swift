@@ -24,7 +24,7 @@ public final class WorkQueue: @unchecked Sendable {
 open class Work: @unchecked Sendable {
     public final let queue: WorkQueue
     /// The queue's, which keeps it.
-    private final let gate: Unmanaged<Gate>
+    fileprivate final let gate: Unmanaged<Gate>
     // These belong to the gate.
     /// Waits for its turn.
     @exclusivity(unchecked) final var isQueued = false
@@ -71,11 +71,11 @@ public final class Timer: Moment, @unchecked Sendable {
     public var deadline: UInt64? { work.queue.gate.deadline(of: self) }
 
     /// Arms it for a moment of the gate's clock, or moves it there.
-    public func arm(at deadline: UInt64) { work.queue.gate.arm(self, at: deadline) }
+    public func arm(at deadline: UInt64) { work.gate._withUnsafeGuaranteedRef { $0.arm(self, at: deadline) } }
 
     override func come() { work.enqueue() }
 
     /// - Returns: whether it was armed.
     @discardableResult
-    public func disarm() -> Bool { work.queue.gate.disarm(self) }
+    public func disarm() -> Bool { work.gate._withUnsafeGuaranteedRef { $0.disarm(self) } }
 }

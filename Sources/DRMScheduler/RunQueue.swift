@@ -40,6 +40,8 @@ struct RunQueue {
     typealias Link = Unmanaged<SchedulerEntity>
 
     private let policy: SchedulingPolicy
+    /// How many entities wait with a job, here and in the scheduler's other queues.
+    private let waiting: UnsafeMutablePointer<Int>
     /// Those that wait with a job, in order.
     private(set) var first: Link?
     private var last: Link?
@@ -49,8 +51,9 @@ struct RunQueue {
     /// Of the first, when it came there.
     private var headPriority: SchedulerPriority?
 
-    init(policy: SchedulingPolicy) {
+    init(policy: SchedulingPolicy, waiting: UnsafeMutablePointer<Int>) {
         self.policy = policy
+        self.waiting = waiting
     }
 
     // MARK: Members
@@ -133,6 +136,7 @@ struct RunQueue {
         let link = Link.passUnretained(entity)
         entity.key = key
         entity.isWaiting = true
+        waiting.pointee += 1
         var before = last
         while let other = before, other._withUnsafeGuaranteedRef({ $0.key > key }) {
             before = other._withUnsafeGuaranteedRef { $0.previousWaiting }
@@ -149,6 +153,7 @@ struct RunQueue {
     mutating func remove(_ entity: SchedulerEntity) {
         guard entity.isWaiting else { return }
         entity.isWaiting = false
+        waiting.pointee -= 1
         connect(entity.previousWaiting, entity.nextWaiting)
         entity.previousWaiting = nil
         entity.nextWaiting = nil

@@ -133,8 +133,7 @@ extension Scheduler {
     /// Another run would find nothing where no entity waits; who comes to wait asks for one.
     private func enqueueRunIfAnyWaits() {
         queueLock.lock()
-        var anyWaits = false
-        for i in runQueues.indices where runQueues[i].first != nil { anyWaits = true }
+        let anyWaits = waiting.pointee > 0
         queueLock.unlock()
         if anyWaits { enqueueRun() }
     }

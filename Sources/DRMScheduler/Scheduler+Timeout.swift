@@ -4,10 +4,19 @@ public import KernelErrno
 
 /// Deals with the oldest job, which has had its time.
 final class TimeoutWork: Work, @unchecked Sendable {
-    /// May be gone when a timer that was disarmed too late comes.
-    weak var scheduler: Scheduler?
+    private let lock = SpinLock()
+    /// Until its end: a timer that was disarmed too late may come after it. Guarded by the lock.
+    private(set) var scheduler: Unmanaged<Scheduler>?
 
-    override func run() { scheduler?.handleTimeout() }
+    func attach(_ scheduler: Scheduler) { lock.withLock { self.scheduler = .passUnretained(scheduler) } }
+
+    /// No run that begins from now on reaches the scheduler.
+    func detach() { lock.withLock { scheduler = nil } }
+
+    override func run() {
+        let scheduler = lock.withLock { self.scheduler?.takeUnretainedValue() }
+        scheduler?.handleTimeout()
+    }
 }
 
 // Timeouts and resets (jobs.md §6.6, §3.1).
@@ -21,7 +30,7 @@ extension Scheduler {
     /// The hardware said that something went wrong: the timeout comes now (`drm_sched_fault`).
     public func fault() {
         timer.disarm()
-        timer.work.enqueue()
+        timeoutWork.enqueue()
     }
 
     fileprivate func handleTimeout() {

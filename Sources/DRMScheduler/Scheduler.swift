@@ -30,6 +30,8 @@ public final class Scheduler: @unchecked Sendable {
     /// Guards the run queues and the entities' places in them.
     let queueLock: SpinLock
     let runQueues: UnsafeMutableBufferPointer<RunQueue>
+    /// How many entities wait in them with a job.
+    let waiting: UnsafeMutablePointer<Int>
 
     let pendingLock: SpinLock
     /// What the hardware has, oldest first. Guarded by its lock.
@@ -50,6 +52,8 @@ public final class Scheduler: @unchecked Sendable {
 
     let runWork: RunWork
     let freeWork: FreeWork
+    let timeoutWork: TimeoutWork
+    /// Enqueues ``timeoutWork``.
     let timer: Timer
 
     /// The queues of its work items. Several schedulers may share one.
@@ -90,20 +94,23 @@ public final class Scheduler: @unchecked Sendable {
         self.policy = policy
         userRunQueues = runQueues
         self.runQueues = .allocate(capacity: policy == .fair ? 1 : runQueues)
-        self.runQueues.initialize(repeating: RunQueue(policy: policy))
+        waiting = .allocate(capacity: 1)
+        waiting.initialize(to: 0)
+        self.runQueues.initialize(repeating: RunQueue(policy: policy, waiting: waiting))
         let submit = queues?.submit ?? WorkQueue(name, gate: gate, mayPark: false)
         runWork = RunWork(queue: submit)
         freeWork = FreeWork(queue: queues?.free ?? submit)
-        let timeoutWork = TimeoutWork(
+        timeoutWork = TimeoutWork(
             queue: queues?.timeout ?? WorkQueue("\(name) timeout", gate: gate, mayPark: true))
         timer = Timer(timeoutWork)
         runWork.scheduler = .passUnretained(self)
         freeWork.scheduler = .passUnretained(self)
-        timeoutWork.scheduler = self
+        timeoutWork.attach(self)
     }
 
     deinit {
         runQueues.deallocate()
+        waiting.deallocate()
         precondition(hasEnded.load(ordering: .relaxed), "a scheduler is let go that was not told to end")
     }
 
@@ -162,7 +169,8 @@ public final class Scheduler: @unchecked Sendable {
         stopEntities()
         waiters.wakeAll()
         timer.disarm()
-        timer.work.cancel()
+        timeoutWork.detach()
+        timeoutWork.cancel()
         guard driver.canCancel else {
             if !pending.isEmpty { driver.warn(.jobsLeft) }
             return

@@ -154,17 +154,19 @@ public final class SchedulerEntity: @unchecked Sendable {
     func push(_ job: SchedulerJob) {
         lock.lock()
         let isFirst = queue.isEmpty
-        let scheduler = self.scheduler
         let isRefused = isFirst && stopped.load(ordering: .relaxed)
-        job.submitTime = scheduler.gate.now
-        queue.append(job)
-        scheduler.addScore(1)
-        if isFirst && !isRefused { joinRunQueue(of: scheduler, job) }
-        lock.unlock()
-        if isRefused {
-            scheduler.driver.warn(.entityStopped)
-        } else if isFirst {
-            scheduler.enqueueRun()
+        // Another takes its place only when a job is armed, which nobody does meanwhile.
+        Unmanaged.passUnretained(scheduler)._withUnsafeGuaranteedRef { scheduler in
+            job.submitTime = scheduler.gate.now
+            queue.append(job)
+            scheduler.addScore(1)
+            if isFirst && !isRefused { joinRunQueue(of: scheduler, job) }
+            lock.unlock()
+            if isRefused {
+                scheduler.driver.warn(.entityStopped)
+            } else if isFirst {
+                scheduler.enqueueRun()
+            }
         }
     }
 

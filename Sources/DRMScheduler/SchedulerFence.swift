@@ -10,7 +10,7 @@ internal import Synchronization
 /// Source: jobs.md §6.1, §8 (deadline).
 public final class SchedulerFence: Fence, @unchecked Sendable {
     /// Where the job runs.
-    public let scheduler: Scheduler
+    public var scheduler: Scheduler { unsafeDowncast(keeper, to: Scheduler.self) }
     private let lock: SpinLock
     /// 0: not handed to the hardware yet. Set with the lock.
     private let scheduledTime = Atomic<UInt64>(0)
@@ -22,9 +22,8 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
 
     /// - Parameter context: that of finished fences; the one before it is that of scheduled ones.
     init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
-        self.scheduler = scheduler
         lock = SpinLock(scheduler.gate)
-        super.init(gate: scheduler.gate, context: context, seqno: seqno)
+        super.init(gate: scheduler.gate, keptBy: scheduler, context: context, seqno: seqno)
     }
 
     public override var driverName: String { "drm_sched" }
@@ -67,7 +66,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
 
     /// Signals ``scheduled``; the hardware's fence is known from now on.
     func signalScheduled(parent: Fence?) {
-        let time = max(gate.now, 1)
+        let time = max(now, 1)
         lock.lock()
         hardwareFence = parent
         scheduledTime.store(time, ordering: .releasing)

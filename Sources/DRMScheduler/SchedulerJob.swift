@@ -41,6 +41,14 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
         super.init()
     }
 
+    /// The same where neither can be.
+    package init(ready entity: SchedulerEntity, credits: UInt32) {
+        assert(entity.hasRunQueue && credits > 0)
+        self.entity = entity
+        self.credits = credits
+        super.init()
+    }
+
     // MARK: Dependencies
 
     /// Has the job wait for a fence, such as one found at a syncobj's point. Of two fences of one context the later
@@ -92,12 +100,16 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// Chooses the scheduler and makes the fences valid. The job must be pushed next.
     public final func arm() {
         assert(fence == nil, "a job is armed twice")
-        let fence = entity.makeFence()
-        self.fence = fence
-        if dependencies.isEmpty { return }
+        fence = entity.makeFence()
+        if !dependencies.isEmpty { makeScheduledFences() }
+    }
+
+    /// Of the dependencies on jobs of the same scheduler.
+    private final func makeScheduledFences() {
+        let scheduler = finished.scheduler
         // What the run path will wait for instead of these must be there by then.
         for case let dependency as SchedulerFence in dependencies
-        where dependency.scheduler === fence.scheduler && !dependency.isScheduled {
+        where dependency.scheduler === scheduler && !dependency.isScheduled {
             _ = dependency.scheduled
         }
     }

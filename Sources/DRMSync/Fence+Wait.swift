@@ -19,6 +19,7 @@ extension Fence {
         timeout: UInt64 = .never, interruptible: Bool = false,
         _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) -> UInt64 {
+        let gate = gate
         gate.mightWait(file, line)
         if isSignaled { return max(timeout, 1) }
         guard timeout > 0 else {

@@ -12,7 +12,10 @@ public import Synchronization
 ///
 /// Source: dma-fence.c, dma-fence.h.
 open class Fence: @unchecked Sendable {
-    public final let gate: Gate
+    public final var gate: Gate { gateReference.takeUnretainedValue() }
+    private final let gateReference: Unmanaged<Gate>
+    /// The gate, or what keeps it.
+    package final let keeper: AnyObject
     /// From ``Gate/allocateContexts(_:)``; 0: a stub's.
     @exclusivity(unchecked) public final package(set) var context: UInt64
     @exclusivity(unchecked) public final package(set) var seqno: UInt64
@@ -36,13 +39,15 @@ open class Fence: @unchecked Sendable {
     }
 
     /// An unsignalled fence.
-    public init(gate: Gate, context: UInt64, seqno: UInt64) {
-        self.gate = gate
+    /// - Parameter keeper: what keeps the gate, for a fence that needs it anyway.
+    public init(gate: Gate, keptBy keeper: AnyObject? = nil, context: UInt64, seqno: UInt64) {
+        lock = SpinLock(gate)
+        gateReference = .passUnretained(gate)
         self.context = context
         self.seqno = seqno
-        lock = SpinLock(gate)
         failure = Atomic(0)
         state = Atomic(0)
+        self.keeper = keeper ?? gate
     }
 
     /// One that is signalled from the start, at a moment of the gate's clock.
@@ -66,6 +71,9 @@ open class Fence: @unchecked Sendable {
             callback.signaled(instead)
         }
     }
+
+    /// By the gate's clock.
+    package final var now: UInt64 { gateReference._withUnsafeGuaranteedRef { $0.now } }
 
     // MARK: Order
 
@@ -120,7 +128,7 @@ open class Fence: @unchecked Sendable {
 
     /// When it signalled; now, if it has not.
     public final var timestamp: UInt64 {
-        guard isFlaggedSignaled else { return gate.now }
+        guard isFlaggedSignaled else { return now }
         while true {
             // The signaller stores it right after the flag.
             let time = signalTime.load(ordering: .acquiring)
@@ -149,7 +157,7 @@ open class Fence: @unchecked Sendable {
             let (done, seen) = state.weakCompareExchange(
                 expected: old, desired: old | State.signaled, ordering: .acquiringAndReleasing)
             if done {
-                signalTime.store(max(time ?? gate.now, 1), ordering: .releasing)
+                noteTime(time)
                 return false
             }
             old = seen
@@ -164,7 +172,7 @@ open class Fence: @unchecked Sendable {
             lock.unlock()
             return true
         }
-        signalTime.store(max(time ?? gate.now, 1), ordering: .releasing)
+        noteTime(time)
         while let callback = first {
             pop(callback)
             lock.unlock()
@@ -173,6 +181,10 @@ open class Fence: @unchecked Sendable {
         }
         lock.unlock()
         return false
+    }
+
+    private final func noteTime(_ time: UInt64?) {
+        signalTime.store(max(time ?? now, 1), ordering: .releasing)
     }
 
     /// Makes sure that it will signal by itself. At most once per fence does it reach ``enableSignaling()``.
