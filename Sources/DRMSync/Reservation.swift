@@ -80,16 +80,25 @@ public final class Reservation: @unchecked Sendable {
     public func add(_ fence: Fence, _ usage: ReservationUsage) {
         lock.assertHeld()
         precondition(!fence.isContainer, "fences are added one by one")
-        let new = Entry(fence: fence, usage: usage)
-        let i = entries.firstIndex {
-            $0.fence.context == fence.context && $0.usage >= usage && !$0.fence.isLater(than: fence)
-                || $0.fence.isSignaled
-        }
+        let i = place(of: fence, usage)
         precondition(i != nil || entries.count < slots, "no slot is reserved for this fence")
-        var old = new // let go outside the lock
+        var entry = Entry(fence: fence, usage: usage)
         list.lock()
-        if let i { swap(&old, &entries[i]) } else { entries.append(new) }
+        // What was there goes outside the lock.
+        if let i { swap(&entry, &entries[i]) } else { entries.append(entry) }
         list.unlock()
+    }
+
+    /// The first that a fence may take the place of.
+    private func place(of fence: Fence, _ usage: ReservationUsage) -> Int? {
+        entries.withUnsafeBufferPointer { entries in
+            entries.indices.first { i in
+                Unmanaged.passUnretained(entries[i].fence)._withUnsafeGuaranteedRef { old in
+                    old.context == fence.context && entries[i].usage >= usage && !old.isLater(than: fence)
+                        || old.isSignaled
+                }
+            }
+        }
     }
 
     /// Puts a fence in the place of all of a context.
