@@ -19,8 +19,8 @@ public import KernelErrno
 /// One is made for many runs, and allocates only where more objects are locked than ever before. It belongs to one
 /// actor at a time.
 ///
-/// Invariants: the locks of `objects`, each of which it also keeps alive, and of `prelocked` are held. `contended` is
-/// kept alive and not locked. No two of `objects` share a reservation.
+/// Invariants: the locks of `objects`, each of which it keeps alive or somebody else does, and of `prelocked` are held.
+/// `contended` is kept alive and not locked. No two of `objects` share a reservation.
 ///
 /// Source: drm_exec.c; spec/gpuvm.md 6.
 public final class Exec: @unchecked Sendable {
@@ -41,7 +41,7 @@ public final class Exec: @unchecked Sendable {
     public let ticket: AcquireContext
     @exclusivity(unchecked) private var flags: Flags = []
 
-    @exclusivity(unchecked) private var base: UnsafeMutablePointer<Unmanaged<GEMObject>>?
+    @exclusivity(unchecked) private var base: UnsafeMutablePointer<LockedObject>?
     @exclusivity(unchecked) private var capacity = 0
     @exclusivity(unchecked) private(set) var count = 0
 
@@ -122,6 +122,15 @@ public final class Exec: @unchecked Sendable {
     public func lock(
         _ object: GEMObject, _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
+        try lock(object, isKept: true, file, line)
+    }
+
+    /// The same, where `isKept` is false for an object that has a keeper while it is not locked, and for as long as it
+    /// takes to lock it. While it is locked the keeper may let it go only into ``AcquireContext/keep(_:)`` of who holds
+    /// the lock.
+    package func lock(
+        _ object: GEMObject, isKept: Bool, _ file: StaticString = #fileID, _ line: UInt32 = #line
+    ) throws(KernelErrno) {
         if contended != nil { try lockContended(file, line) }
         if prelocked === object {
             prelocked = nil
@@ -143,7 +152,7 @@ public final class Exec: @unchecked Sendable {
                 throw error
             }
         }
-        base.unsafelyUnwrapped[count] = .passRetained(object)
+        base.unsafelyUnwrapped[count] = LockedObject(object, isKept: isKept)
         count += 1
     }
 
@@ -153,7 +162,14 @@ public final class Exec: @unchecked Sendable {
     public func prepare(
         _ object: GEMObject, fences: Int, _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) {
-        try lock(object, file, line)
+        try prepare(object, fences: fences, isKept: true, file, line)
+    }
+
+    /// The same; see ``lock(_:isKept:_:_:)``.
+    package func prepare(
+        _ object: GEMObject, fences: Int, isKept: Bool, _ file: StaticString = #fileID, _ line: UInt32 = #line
+    ) throws(KernelErrno) {
+        try lock(object, isKept: isKept, file, line)
         do throws(KernelErrno) {
             try object.reservation.reserve(fences)
         } catch {
@@ -175,11 +191,11 @@ public final class Exec: @unchecked Sendable {
     /// another shares its reservation.
     public func unlock(_ object: GEMObject, _ file: StaticString = #fileID, _ line: UInt32 = #line) {
         guard let i = objects.lastIndex(where: { $0 === object }) else { return }
-        let base = base.unsafelyUnwrapped
+        let base = base.unsafelyUnwrapped, locked = base[i]
         count -= 1
         (base + i).update(from: base + i + 1, count: count - i)
         object.reservation.unlock(file, line)
-        Unmanaged.passUnretained(object).release()
+        locked.release()
     }
 
     /// What is locked, in the order of locking.
@@ -187,12 +203,12 @@ public final class Exec: @unchecked Sendable {
 
     /// Calls `body` for each of ``objects``, in their order.
     public func forEachObject(_ body: (GEMObject) -> Void) {
-        for i in 0..<count { base.unsafelyUnwrapped[i]._withUnsafeGuaranteedRef(body) }
+        for i in 0..<count { base.unsafelyUnwrapped[i].object._withUnsafeGuaranteedRef(body) }
     }
 
     func object(at index: Int) -> GEMObject {
         precondition(index >= 0 && index < count)
-        return base.unsafelyUnwrapped[index].takeUnretainedValue()
+        return base.unsafelyUnwrapped[index].object.takeUnretainedValue()
     }
 
     // MARK: Contention
@@ -215,18 +231,38 @@ public final class Exec: @unchecked Sendable {
     private func unlockAll() {
         while count > 0 {
             count -= 1
-            let object = base.unsafelyUnwrapped[count]
-            object._withUnsafeGuaranteedRef { $0.reservation.unlock() }
-            object.release()
+            let locked = base.unsafelyUnwrapped[count]
+            locked.object._withUnsafeGuaranteedRef { $0.reservation.unlock() }
+            locked.release()
         }
         dropPrelocked()
+        ticket.dropKept()
     }
 
     private func grow(to capacity: Int) throws(KernelErrno) {
-        guard let memory = reallocate(base, capacity * MemoryLayout<Unmanaged<GEMObject>>.stride) else {
+        guard let memory = reallocate(base, capacity * MemoryLayout<LockedObject>.stride) else {
             throw .ENOMEM
         }
-        base = memory.bindMemory(to: Unmanaged<GEMObject>.self, capacity: capacity)
+        base = memory.bindMemory(to: LockedObject.self, capacity: capacity)
         self.capacity = capacity
+    }
+}
+
+/// An object that is locked, and whether it is kept for it: a word, whose lowest bit says the latter.
+private struct LockedObject {
+    private let word: UInt
+
+    init(_ object: GEMObject, isKept: Bool) {
+        let reference = isKept ? Unmanaged.passRetained(object) : .passUnretained(object)
+        word = UInt(bitPattern: reference.toOpaque()) | (isKept ? 1 : 0)
+    }
+
+    var object: Unmanaged<GEMObject> {
+        .fromOpaque(UnsafeRawPointer(bitPattern: word & ~1).unsafelyUnwrapped)
+    }
+
+    /// It may have gone with its lock, unless it is kept.
+    func release() {
+        if word & 1 != 0 { object.release() }
     }
 }

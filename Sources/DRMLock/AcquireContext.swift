@@ -12,6 +12,7 @@ public final class AcquireContext: @unchecked Sendable {
         set { acquired = newValue }
     }
     @exclusivity(unchecked) @usableFromInline var acquired = 0
+    @exclusivity(unchecked) private var kept: [AnyObject] = []
 
     #if GPUVM_VALIDATE
     @usableFromInline enum Phase { case acquiring, done, ended }
@@ -37,6 +38,15 @@ public final class AcquireContext: @unchecked Sendable {
         site = Site(file, line)
         #endif
         stamp = gate.nextStamp()
+    }
+
+    /// Keeps what a lock that it holds is in, until it has let go of all locks: who kept it until now lets it go, and
+    /// its actor does so.
+    package func keep(_ object: AnyObject) { kept.append(object) }
+
+    /// All locks are let go.
+    package func dropKept() {
+        if !kept.isEmpty { kept = [] }
     }
 
     /// Says that it takes no more locks (`ww_acquire_done`).

@@ -71,6 +71,9 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         word.load(ordering: .relaxed) & ~Self.hasWaiters == Self.word(of: context)
     }
 
+    /// Of who holds it, and asks.
+    var holder: AcquireContext? { Self.holder(word.load(ordering: .relaxed)) }
+
     // MARK: Waiting
 
     /// Takes it when it is not free, or no longer.

@@ -80,12 +80,17 @@ public struct WWMutex: ~Copyable, Sendable {
         #if GPUVM_VALIDATE
         core.gate.validator.gave(lockClass, identity, gate: core.gate, file, line)
         #endif
+        // As soon as others may have it, it may be gone.
+        let gate = Unmanaged.passUnretained(core.gate)
         core.unlock()
-        core.gate.gaveSleepingLock()
+        gate._withUnsafeGuaranteedRef { $0.gaveSleepingLock() }
     }
 
     /// Whether anybody has it.
     @inlinable public var isLocked: Bool { core.isLocked }
+
+    /// With what ticket the caller, who has it, took it.
+    package borrowing func ticket() -> AcquireContext? { core.holder }
 
     /// Whether a ticket of the caller's has it.
     public borrowing func isHeld(by context: AcquireContext) -> Bool { core.isHeld(by: context) }

@@ -15,11 +15,17 @@ extension VM {
     /// nobody else may iterate at the same time, and nobody may drop the last reference of a pair meanwhile but with
     /// the object's list lock held until this is over: holding a lock of the driver's own around either sees to both.
     public func prepareObjects(_ exec: Exec, fences: Int) throws(KernelErrno) {
-        let isProtected = flags.contains(.resvProtected)
-        try external.forEach(overlapped: { onWarning("external objects are iterated twice at once") }) {
-            vmBO throws(KernelErrno) in
-            try prepare(vmBO.object, exec, fences)
-            if isProtected, vmBO.isEvicted { evicted.add(vmBO.evictedNode) }
+        // A pair keeps its object, and does not end while it is locked; but in immediate mode.
+        let isKept = flags.contains(.immediateMode)
+        guard flags.contains(.resvProtected) else {
+            return try external.forEach(overlapped: { onWarning("external objects are iterated twice at once") }) {
+                vmBO throws(KernelErrno) in
+                try prepare(vmBO.object, exec, fences, isKept: isKept)
+            }
+        }
+        try external.forEachInPlace { vmBO throws(KernelErrno) in
+            try prepare(vmBO.object, exec, fences, isKept: isKept)
+            if vmBO.isEvicted { evicted.add(vmBO.evictedNode) }
         }
     }
 
@@ -63,8 +69,14 @@ extension VM {
         }
     }
 
-    private func prepare(_ object: GEMObject, _ exec: Exec, _ fences: Int) throws(KernelErrno) {
-        if fences > 0 { try exec.prepare(object, fences: fences) } else { try exec.lock(object) }
+    private func prepare(
+        _ object: GEMObject, _ exec: Exec, _ fences: Int, isKept: Bool = true
+    ) throws(KernelErrno) {
+        if fences > 0 {
+            try exec.prepare(object, fences: fences, isKept: isKept)
+        } else {
+            try exec.lock(object, isKept: isKept)
+        }
     }
 }
 

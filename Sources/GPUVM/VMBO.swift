@@ -161,6 +161,8 @@ public final class VMBO: @unchecked Sendable {
     /// The end of a pair that is on no list.
     func end() {
         let vm = vm
+        // An Exec may have it locked that relies on us to keep it. Whoever is here has that lock then.
+        if !vm.flags.contains(.immediateMode) { object.reservation.lock.ticket()?.keep(object) }
         object.countPair(-1)
         vm.driver.ended(self)
         vm.release(memory)
@@ -176,8 +178,7 @@ public final class VMBO: @unchecked Sendable {
     /// Has the VM lock the object with all its own, if it is external (`drm_gpuvm_bo_extobj_add`). Nothing happens the
     /// second time. With the VM's reservation held where that guards the VM's lists.
     public func addExternal() {
-        vm.external.assertGuarded()
-        if isExternal { vm.external.add(externalNode) }
+        if isExternal { vm.external.add(externalNode) } else { vm.external.assertGuarded() }
     }
 
     /// Leaves the VM's lists.

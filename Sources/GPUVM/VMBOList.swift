@@ -94,6 +94,21 @@ final class VMBOList: @unchecked Sendable {
         if let failure { throw failure }
     }
 
+    /// The same where a reservation guards the list, and `body` changes it no more than that it may add pairs.
+    func forEachInPlace(_ body: (VMBO) throws(KernelErrno) -> Void) throws(KernelErrno) {
+        assertGuarded()
+        var failure: KernelErrno?
+        var node = head.pointee.next
+        while failure == nil, node != head {
+            node.pointee.owner.unsafelyUnwrapped._withUnsafeGuaranteedRef { vmBO in
+                if vmBO.isZombie { return }
+                do throws(KernelErrno) { try body(vmBO) } catch { failure = error }
+            }
+            node = node.pointee.next
+        }
+        if let failure { throw failure }
+    }
+
     private func begin(_ overlapped: () -> Void) {
         lock()
         let other = isIterated

@@ -55,6 +55,23 @@ import Testing
         expectAllFree()
     }
 
+    @Test("a pair that ends while its object is locked leaves the object there until all is unlocked", arguments: Mode.plains)
+    func endWhileLocked(mode: Mode) throws {
+        let rig = Rig(mode), exec = Exec(gate: rig.gate)
+        var pair: VMBO? = try rig.obtain(rig.externalObject("a"))
+        rig.addExternal(pair!)
+        try rig.vm.execLock(exec, fences: 0)
+        _ = rig.log.take()
+        pair!.put()
+        pair = nil
+        #expect(rig.log.take() == ["end of vm-a"])
+        let names = exec.objects.map { ($0 as? TestObject)?.name ?? "vm" }
+        #expect(names == ["vm", "a"])
+        exec.finish()
+        #expect(rig.log.take() == ["end of a"])
+        rig.vm.put()
+    }
+
     @Test("contention anywhere starts the whole again, with the contended object taken first", arguments: ["vm", "a", "b", "c"])
     func contention(name: String) throws {
         let c = rig.externalObject("c"), gate = rig.gate
