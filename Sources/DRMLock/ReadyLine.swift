@@ -4,7 +4,7 @@
 /// A word is an actor, or an item with the lowest bit set. The line keeps its items; actors are kept by the gate.
 struct ReadyLine: ~Copyable {
     enum Entry {
-        case actor(SteppedActor)
+        case actor(Unmanaged<SteppedActor>)
         case work(Work)
     }
 
@@ -40,7 +40,7 @@ struct ReadyLine: ~Copyable {
         let word = removeWord(at: i)
         if word & 1 != 0 { return .work(Self.item(word).takeRetainedValue()) }
         let pointer = UnsafeRawPointer(bitPattern: word).unsafelyUnwrapped
-        return .actor(Unmanaged.fromOpaque(pointer).takeUnretainedValue())
+        return .actor(.fromOpaque(pointer))
     }
 
     mutating func remove(_ actor: SteppedActor) {

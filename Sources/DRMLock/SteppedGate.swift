@@ -35,7 +35,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     @exclusivity(unchecked) private var holder: Unmanaged<SteppedActor>!
     private var me: SteppedActor { holder.takeUnretainedValue() }
     /// Steps another actor and gets the baton back when that parks.
-    @exclusivity(unchecked) private var stepper: SteppedActor?
+    @exclusivity(unchecked) private var stepper: Unmanaged<SteppedActor>?
     @exclusivity(unchecked) private var ready = ReadyLine()
     @exclusivity(unchecked) private var moments = Moments()
     /// All who have not ended and the items' threads; the caller of init first.
@@ -102,27 +102,29 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public override func park(
         until deadline: UInt64 = .never, interruptible: Bool = false, _ why: StaticString
     ) -> Wake {
-        let actor = me
-        precondition(actor.mayPark, "a work item of a queue that may not park waits for \(why)")
-        if let wake = actor.takeEarlyWake(interruptible: interruptible) { return wake }
-        actor.state = .parked(interruptible: interruptible)
-        actor.why = why
-        if deadline != .never { moments.add(actor, at: deadline) }
-        let next = nextActor()
-        resume(actor, after: next)
-        return actor.wake
+        holder._withUnsafeGuaranteedRef { actor in
+            precondition(actor.mayPark, "a work item of a queue that may not park waits for \(why)")
+            if let wake = actor.takeEarlyWake(interruptible: interruptible) { return wake }
+            actor.state = .parked(interruptible: interruptible)
+            actor.why = why
+            if deadline != .never { moments.add(actor, at: deadline) }
+            resume(actor, after: nextActor())
+            return actor.wake
+        }
     }
 
     /// Hands the baton to `next`, unless that is the actor itself, and waits until it comes back.
-    private func resume(_ actor: SteppedActor, after next: SteppedActor) {
-        if next !== actor {
+    private func resume(_ actor: SteppedActor, after next: Unmanaged<SteppedActor>) {
+        if next.toOpaque() != Unmanaged.passUnretained(actor).toOpaque() {
             handOver(to: next)
             actor.waitForBaton()
         }
         actor.state = .running
     }
 
-    private func handOver(to next: SteppedActor) {
+    /// It may end before this does.
+    private func handOver(to next: Unmanaged<SteppedActor>) {
+        let next = next.takeUnretainedValue()
         become(next)
         next.state = .running
         next.post()
@@ -181,7 +183,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         guard let next = run(ready.remove(at: pick(ready.count))) else { return true }
         let actor = me, outer = stepper
         // The baton comes back here first of all, whatever the order says.
-        stepper = actor
+        stepper = .passUnretained(actor)
         actor.state = .ready
         resume(actor, after: next)
         stepper = outer
@@ -208,7 +210,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     public var isIdle: Bool { ready.isEmpty && moments.first == nil }
 
     /// Runs work items until it is an actor's turn.
-    private func nextActor() -> SteppedActor {
+    private func nextActor() -> Unmanaged<SteppedActor> {
         while true {
             if let actor = stepper {
                 stepper = nil
@@ -266,7 +268,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
 
     /// Runs a work item.
     /// - Returns: whose turn it is instead: an actor, or the item's run on a thread of its own.
-    private func run(_ next: ReadyLine.Entry) -> SteppedActor? {
+    private func run(_ next: ReadyLine.Entry) -> Unmanaged<SteppedActor>? {
         switch next {
         case .actor(let actor): return actor
         case .work(let work):
@@ -310,10 +312,11 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     /// Whose thread, as soon as it gets the baton, runs the work item.
-    private func thread(for work: Work) -> SteppedActor {
+    private func thread(for work: Work) -> Unmanaged<SteppedActor> {
         let runner = spareThreads.popLast() ?? startRunner()
         runner.assigned = work
-        return runner
+        // `actors` keeps it.
+        return .passUnretained(runner)
     }
 
     private func startRunner() -> SteppedActor {
