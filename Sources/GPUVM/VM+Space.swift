@@ -175,18 +175,25 @@ extension VM {
     public func settleLinks() { settle(isReverted: false) }
 
     private func settle(isReverted: Bool) {
-        while let vmBO = touched?.takeUnretainedValue() {
-            touched = vmBO.nextTouched
-            vmBO.isTouched = false
-            if !isReverted, !flags.contains(.immediateMode) { vmBO.object.reservation.lock.assertHeld() }
-            let isLinked = linkCount(vmBO) > 0
-            guard isLinked != vmBO.isLinked else { continue }
-            vmBO.isLinked = isLinked
-            if isLinked { vmBO.get() } else { vmBO.letGo() }
+        while let vmBO = touched {
+            let isLetGo = vmBO._withUnsafeGuaranteedRef { settle($0, isReverted: isReverted) }
+            if isLetGo { vmBO.takeUnretainedValue().letGo() }
         }
         countMappings()
         guard hasMappings, gpuvm_count(core) == 0 else { return }
         hasMappings = false
         put()
+    }
+
+    /// - Returns: whether its mappings' reference is to be dropped: the last one went.
+    private func settle(_ vmBO: VMBO, isReverted: Bool) -> Bool {
+        touched = vmBO.nextTouched
+        vmBO.isTouched = false
+        if !isReverted, !flags.contains(.immediateMode) { vmBO.object.reservation.lock.assertHeld() }
+        let isLinked = linkCount(vmBO) > 0
+        guard isLinked != vmBO.isLinked else { return false }
+        vmBO.isLinked = isLinked
+        if isLinked { vmBO.get() }
+        return !isLinked
     }
 }

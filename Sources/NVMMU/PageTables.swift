@@ -429,34 +429,34 @@ private final class HookOwner {
         nvmmu_vmm_hooks(
             ctx: Unmanaged.passUnretained(self).toOpaque(),
             alloc_table: { ctx, size, align, out in
-                guard let memory = HookOwner.of(ctx).hooks.allocTable(size: size, align: align) else {
-                    return -KernelErrno.ENOMEM.rawValue
+                let memory = HookOwner.of(ctx)._withUnsafeGuaranteedRef {
+                    $0.hooks.allocTable(size: size, align: align)
                 }
+                guard let memory else { return -KernelErrno.ENOMEM.rawValue }
                 out!.pointee = nvmmu_table_mem(
                     addr: memory.addr, cpu: memory.cpu, aperture: memory.aperture.rawValue, zeroed: memory.zeroed)
                 return 0
             },
             free_table: { ctx, mem, size in
                 let mem = mem!.pointee
-                HookOwner.of(ctx).hooks.freeTable(
-                    TableMemory(
-                        addr: mem.addr, aperture: Aperture(rawValue: mem.aperture)!, cpu: mem.cpu, zeroed: mem.zeroed),
-                    size: size)
+                let memory = TableMemory(
+                    addr: mem.addr, aperture: Aperture(rawValue: mem.aperture)!, cpu: mem.cpu, zeroed: mem.zeroed)
+                HookOwner.of(ctx)._withUnsafeGuaranteedRef { $0.hooks.freeTable(memory, size: size) }
             },
             flush: { ctx, flush in
                 let f = flush!.pointee
-                HookOwner.of(ctx).hooks.flush(
-                    Flush(
-                        root: f.root, rootAperture: Aperture(rawValue: f.root_aperture)!, depth: Int(f.depth),
-                        bar: f.bar, va: f.va, size: f.size))
+                let flush = Flush(
+                    root: f.root, rootAperture: Aperture(rawValue: f.root_aperture)!, depth: Int(f.depth), bar: f.bar,
+                    va: f.va, size: f.size)
+                HookOwner.of(ctx)._withUnsafeGuaranteedRef { $0.hooks.flush(flush) }
             },
             wrote: hooks.observesWrites
                 ? { ctx, table, index, count in
-                    HookOwner.of(ctx).hooks.wrote(table: table, index: Int(index), count: Int(count))
+                    HookOwner.of(ctx)._withUnsafeGuaranteedRef {
+                        $0.hooks.wrote(table: table, index: Int(index), count: Int(count))
+                    }
                 } : nil)
     }
 
-    static func of(_ ctx: UnsafeMutableRawPointer?) -> HookOwner {
-        Unmanaged<HookOwner>.fromOpaque(ctx!).takeUnretainedValue()
-    }
+    static func of(_ ctx: UnsafeMutableRawPointer?) -> Unmanaged<HookOwner> { .fromOpaque(ctx!) }
 }

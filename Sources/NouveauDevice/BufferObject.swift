@@ -77,6 +77,10 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
 
     /// The object of a pair: all of a device's are buffers.
     static func of(_ pair: VMBO) -> BufferObject { unsafeDowncast(pair.object, to: BufferObject.self) }
+    /// The same, not retained: the pair keeps it.
+    static func of(_ pair: Unmanaged<VMBO>) -> Unmanaged<BufferObject> {
+        pair._withUnsafeGuaranteedRef { .passUnretained(of($0)) }
+    }
 
     /// Lies where its domain allows it; not to be written, it is *away*: none of its mappings has entries. Guarded as
     /// the placement.

@@ -31,10 +31,10 @@ final class Channel: @unchecked Sendable {
 
     private let spin = SpinLock()
     // Guarded by the spin lock.
-    private var ring: [Entry?]
-    private var head = 0
-    private var count = 0
-    private var lastNumber: UInt64 = 0
+    @exclusivity(unchecked) private var ring: [Entry?]
+    @exclusivity(unchecked) private var head = 0
+    @exclusivity(unchecked) private var count = 0
+    @exclusivity(unchecked) private var lastNumber: UInt64 = 0
 
     /// Entries of the ring: a job has one for each push and one for its fence.
     static let ringSize: UInt32 = 1023
@@ -53,7 +53,7 @@ final class Channel: @unchecked Sendable {
             JobQueue(
                 "channel \(id)", gate: device.gate, creditLimit: Self.ringSize, queue: device.channelQueue, track: track)
         }
-        engines?.channel = self
+        engines?.channel = .passUnretained(self)
     }
 
     // MARK: Its life

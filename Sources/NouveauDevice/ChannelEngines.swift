@@ -11,13 +11,14 @@ internal import Synchronization
 ///
 /// A run is one push, up to an acquire of a semaphore that does not match, or some 32 MiB of copies.
 final class ChannelEngines: Work, @unchecked Sendable {
-    unowned(unsafe) var channel: Channel!
+    /// Whose they are; it stops them before it goes.
+    @exclusivity(unchecked) var channel: Unmanaged<Channel>!
     private let device: Device
     /// Until it is stopped: whose thread ran it last may let go of it later.
-    private var uvmm: UVMM!
+    @exclusivity(unchecked) private var uvmm: UVMM!
     private let engines: OpaquePointer
     /// Of the piece of work under way, for ``TableWalks``.
-    private var ticket = 0
+    @exclusivity(unchecked) private var ticket = 0
     private let isStopped = Atomic<Bool>(false)
 
     /// - Throws: `ENOMEM`.
@@ -59,7 +60,12 @@ final class ChannelEngines: Work, @unchecked Sendable {
     }
 
     override func run() {
-        guard !isStopped.load(ordering: .relaxed), !channel.isKilled, takeNext() else { return }
+        guard !isStopped.load(ordering: .relaxed) else { return }
+        channel._withUnsafeGuaranteedRef { run(for: $0) }
+    }
+
+    private func run(for channel: Channel) {
+        guard !channel.isKilled, takeNext(from: channel) else { return }
         let copied = nvengine_channel_statistics(engines).bytes
         uvmm.walks.enter(&ticket)
         let result = nvengine_channel_step(engines)
@@ -68,7 +74,7 @@ final class ChannelEngines: Work, @unchecked Sendable {
         switch result {
         case Int32(NVENGINE_BLOCKED.rawValue): return device.semaphores.add(self)
         case Int32(NVENGINE_IDLE.rawValue), Int32(NVENGINE_READY.rawValue): break
-        default: return die()
+        default: return die(channel)
         }
         // What it wrote may be what another waits for.
         device.semaphores.wakeAll()
@@ -77,7 +83,7 @@ final class ChannelEngines: Work, @unchecked Sendable {
 
     /// Sees to it that there is a push to work on; signals the fences before it.
     /// - Returns: whether there is one.
-    private func takeNext() -> Bool {
+    private func takeNext(from channel: Channel) -> Bool {
         while nvengine_channel_pending(engines) == 0 {
             switch channel.next() {
             case .fence(let fence)?: fence.signal()
@@ -96,7 +102,7 @@ final class ChannelEngines: Work, @unchecked Sendable {
     }
 
     /// The channel ends with a fault, and with it what is on it.
-    private func die() {
+    private func die(_ channel: Channel) {
         if let fault = nvengine_channel_fault(engines) {
             let report = FaultReport(fault.pointee, channel: channel.id, space: uvmm)
             device.report(report)

@@ -38,7 +38,7 @@ public final class DeviceFile: @unchecked Sendable {
     let primeMutex: SleepingMutex
     private static let primeLockClass = LockClass("prime.lock")
     /// Newest first.
-    var channels: [Channel] = []
+    @exclusivity(unchecked) var channels: [Channel] = []
     var nvifObjects: [UInt64: NVIFObject] = [:]
     private let openFlag = Atomic<Bool>(true)
 

@@ -11,7 +11,7 @@ extension DeviceFile {
         let arrays = try call.arrays(userMemory)
         // With an address space all channels have one.
         let jobs = channel.jobs!
-        let job = try ExecJob(channel, jobs, uvmm, arrays.pushes)
+        let job = ExecJob(channel, jobs, uvmm, arrays.pushes)
         try submit(job, to: jobs, waits: arrays.waits, signals: arrays.signals)
         device.count {
             $0.execs += 1

@@ -8,26 +8,38 @@ extension DeviceFile {
         let uvmm = uvmm
         mutex.unlock()
         guard let uvmm else { throw .ENOSYS }
-        let call = try VMBind(a, userMemory)
-        let job = try BindJob(uvmm, binds, self, call.ops)
-        try submit(job, to: binds, isSync: !call.isAsync, waits: call.waits, signals: call.signals)
-        device.count(call.ops)
+        let call = VMBind(a), memory = userMemory, plan = uvmm.takePlan()
+        try call.copyOps(memory) { plan.ops.makeRoom(for: $0) }
+        let syncs = try call.syncs(memory), counts = BindCounts(plan.ops.elements)
+        let job = BindJob(uvmm, self, plan)
+        try submit(job, to: binds, isSync: !call.isAsync, waits: syncs.waits, signals: syncs.signals)
+        device.count { $0.add(counts) }
     }
 }
 
-extension Device {
-    fileprivate func count(_ ops: [BindOp]) {
-        count {
-            $0.binds += 1
-            for op in ops {
-                switch op.kind {
-                case .map: $0.maps += 1
-                case .unmap: $0.unmaps += 1
-                case .mapSparse: $0.sparseMaps += 1
-                case .unmapSparse: $0.sparseUnmaps += 1
-                case nil: break
-                }
+/// Operations by kind.
+private struct BindCounts {
+    var maps = 0, unmaps = 0, sparseMaps = 0, sparseUnmaps = 0
+
+    init(_ ops: UnsafeBufferPointer<BindOp>) {
+        for op in ops {
+            switch op.kind {
+            case .map: maps += 1
+            case .unmap: unmaps += 1
+            case .mapSparse: sparseMaps += 1
+            case .unmapSparse: sparseUnmaps += 1
+            case nil: break
             }
         }
+    }
+}
+
+extension DeviceStatistics {
+    fileprivate mutating func add(_ counts: BindCounts) {
+        binds += 1
+        maps += counts.maps
+        unmaps += counts.unmaps
+        sparseMaps += counts.sparseMaps
+        sparseUnmaps += counts.sparseUnmaps
     }
 }

@@ -42,13 +42,14 @@ extension UVMM {
 
     /// Has objects of pairs that are about to be mapped lie where they may. Nothing is locked.
     /// - Returns: what is in the way: `ENOMEM`, `ERESTARTSYS`.
-    func makeResident(_ pairs: [VMBO], _ exec: Exec) -> KernelErrno? {
+    func makeResident(_ pairs: UnsafeBufferPointer<Unmanaged<VMBO>>, _ exec: Exec) -> KernelErrno? {
         let use = evictor.memory.nextUse()
         var away: [BufferObject] = []
         for pair in pairs {
-            let object = BufferObject.of(pair)
-            object.markUsed(use)
-            if !object.isResident { away.append(object) }
+            BufferObject.of(pair)._withUnsafeGuaranteedRef { object in
+                object.markUsed(use)
+                if !object.isResident { away.append(object) }
+            }
         }
         guard !away.isEmpty else { return nil }
         do throws(KernelErrno) {
@@ -72,7 +73,7 @@ extension UVMM {
 
     /// Writes them, where the object lies now.
     func writeMappings(of pair: VMBO) {
-        changeTables { pair.forEachMapping { write([entries($0)]) } }
+        changeTables { pair.forEachMapping { [entries($0)].withUnsafeBufferPointer(write) } }
     }
 }
 

@@ -160,6 +160,19 @@ extension UVMM {
     }
 }
 
+// MARK: - The space's own calls
+
+// Here, where nothing need be counted to reach the space.
+extension UVMM {
+    /// Carries out requests as one, and appends what they did to the list. Throws as ``VM/execute(_:into:)``.
+    func execute(_ requests: UnsafeBufferPointer<gpuvm_req>, into list: inout OperationList) throws(KernelErrno) {
+        try vm.execute(requests, into: &list)
+    }
+
+    func settleLinks() { vm.settleLinks() }
+    func commit(_ list: inout OperationList) { vm.commit(&list) }
+}
+
 // MARK: - Pairs
 
 extension UVMM {
@@ -207,6 +220,7 @@ extension UVMM {
 
 extension UVMM {
     /// Changes the tables, with one flush of TLBs.
+    @inline(__always)
     func changeTables<E: Error>(_ body: () throws(E) -> Void) throws(E) {
         tablesMutex.lock()
         tables.beginBatch()
@@ -236,16 +250,14 @@ extension UVMM {
     // The rest with the tables' mutex.
 
     /// Writes entries; those of one object best in a row.
-    func write(_ entries: [BindPlan.Entries]) {
-        entries.withUnsafeBufferPointer { entries in
-            var first = 0
-            while first < entries.count {
-                let object = entries[first].object
-                var end = first + 1
-                while end < entries.count, entries[end].object.toOpaque() == object.toOpaque() { end += 1 }
-                write(UnsafeBufferPointer(rebasing: entries[first..<end]), of: object)
-                first = end
-            }
+    func write(_ entries: UnsafeBufferPointer<BindPlan.Entries>) {
+        var first = 0
+        while first < entries.count {
+            let object = entries[first].object
+            var end = first + 1
+            while end < entries.count, entries[end].object.toOpaque() == object.toOpaque() { end += 1 }
+            write(UnsafeBufferPointer(rebasing: entries[first..<end]), of: object)
+            first = end
         }
     }
 
@@ -304,27 +316,32 @@ extension DeviceFile {
 
 /// Gives a space's tables memory of the device and counts what they do.
 private final class TableHooks: PageTableHooks {
-    private unowned(unsafe) let device: Device
+    /// Outlives its spaces.
+    private let device: Unmanaged<Device>
     private let walks: TableWalks
 
     init(_ device: Device, _ walks: TableWalks) {
-        self.device = device
+        self.device = .passUnretained(device)
         self.walks = walks
     }
 
     func allocTable(size: Int, align: Int) -> TableMemory? {
-        guard let memory = device.memory.tables.allocate(size: size, align: align) else { return nil }
-        device.count { $0.tablesMade += 1 }
-        return memory
+        device._withUnsafeGuaranteedRef { device in
+            guard let memory = device.memory.tables.allocate(size: size, align: align) else { return nil }
+            device.count { $0.tablesMade += 1 }
+            return memory
+        }
     }
 
     func freeTable(_ memory: TableMemory, size: Int) {
-        device.count { $0.tablesFreed += 1 }
-        device.memory.tables.free(memory, size: size)
+        device._withUnsafeGuaranteedRef { device in
+            device.count { $0.tablesFreed += 1 }
+            device.memory.tables.free(memory, size: size)
+        }
     }
 
     func flush(_ flush: Flush) {
-        device.count { $0.flushes += 1 }
+        device._withUnsafeGuaranteedRef { $0.count { $0.flushes += 1 } }
         walks.synchronize()
     }
 }

@@ -30,22 +30,27 @@ package struct DirectMemory: UserMemory {
     }
 }
 
+/// In which parts so many elements come in. A large count is not believed: there is memory for a part of it only when
+/// all before it was there.
+/// - Throws: `ENOMEM` for more bytes than the kernel allocates at once.
+func parts(of count: Int, stride: Int) throws(KernelErrno) -> some Sequence<Range<Int>> {
+    guard count * stride <= Int(Int32.max) else { throw .ENOMEM }
+    let part = (1 << 20) / stride
+    return Swift.stride(from: 0, to: count, by: part).lazy.map { $0..<min($0 + part, count) }
+}
+
 extension UserMemory {
-    /// Copies `count` elements in (the kernel's `u_memcpya`): a count of 0 never touches the address. A large count is not
-    /// believed: there is memory for a part of it only when all before it was there.
+    /// Copies `count` elements in (the kernel's `u_memcpya`): a count of 0 never touches the address.
     /// - Throws: `ENOMEM` for more bytes than the kernel allocates at once, `EFAULT`.
     @inline(__always) // for its element
     package func array<Element: BitwiseCopyable>(
         of type: Element.Type, at address: UInt64, count: UInt32
     ) throws(KernelErrno) -> [Element] {
-        let count = Int(count), stride = MemoryLayout<Element>.stride
-        guard count > 0 else { return [] }
-        guard count * stride <= Int(Int32.max) else { throw .ENOMEM }
-        let part = (1 << 20) / stride
-        var array = try elements(of: type, at: address, count: min(count, part))
-        while array.count < count {
-            array += try elements(
-                of: type, at: address &+ UInt64(array.count * stride), count: min(count - array.count, part))
+        let stride = MemoryLayout<Element>.stride
+        var array: [Element] = []
+        for part in try parts(of: Int(count), stride: stride) {
+            let elements = try elements(of: type, at: address &+ UInt64(part.lowerBound * stride), count: part.count)
+            if array.isEmpty { array = elements } else { array += elements }
         }
         return array
     }

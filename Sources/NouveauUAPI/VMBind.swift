@@ -57,19 +57,32 @@ package struct Sync: BitwiseCopyable, Sendable {
     package var point: UInt64 { value }
 }
 
-/// VM_BIND with its arrays.
+/// VM_BIND. The arrays come in one after the other: first ``copyOps(_:to:)``, then ``syncs(_:)``.
 package struct VMBind {
     package let isAsync: Bool
-    package let ops: [BindOp]
-    package let waits, signals: [Sync]
+    private let c: nvu_vm_bind
+
+    package init(_ a: Argument) {
+        c = a.load()
+        isAsync = c.flags & NVU_VM_BIND_RUN_ASYNC != 0
+    }
+
+    /// Calls `room` for memory for so many more operations, and copies them there.
+    /// - Throws: `EFAULT`, `ENOMEM`.
+    package func copyOps(
+        _ memory: any UserMemory, to room: (Int) -> UnsafeMutableRawBufferPointer
+    ) throws(KernelErrno) {
+        let stride = MemoryLayout<BindOp>.stride
+        for part in try parts(of: Int(c.op_count), stride: stride) {
+            try memory.copyIn(c.op_ptr &+ UInt64(part.lowerBound * stride), room(part.count))
+        }
+    }
 
     /// - Throws: `EFAULT`, `ENOMEM`; `EINVAL`: a synchronous call with waits or signals.
-    package init(_ a: Argument, _ memory: any UserMemory) throws(KernelErrno) {
-        let c = a.load(nvu_vm_bind.self)
-        isAsync = c.flags & NVU_VM_BIND_RUN_ASYNC != 0
-        ops = try memory.array(of: BindOp.self, at: c.op_ptr, count: c.op_count)
-        waits = try memory.array(of: Sync.self, at: c.wait_ptr, count: c.wait_count)
-        signals = try memory.array(of: Sync.self, at: c.sig_ptr, count: c.sig_count)
+    package func syncs(_ memory: any UserMemory) throws(KernelErrno) -> (waits: [Sync], signals: [Sync]) {
+        let waits = try memory.array(of: Sync.self, at: c.wait_ptr, count: c.wait_count)
+        let signals = try memory.array(of: Sync.self, at: c.sig_ptr, count: c.sig_count)
         guard isAsync || (waits.isEmpty && signals.isEmpty) else { throw .EINVAL }
+        return (waits, signals)
     }
 }

@@ -8,37 +8,51 @@ internal import NouveauUAPI
 extension BindJob {
     /// Validates all operations, then applies them in order.
     /// - Throws: see uapi.md 6.2, steps 7 to 9.
-    func submitOperations() throws(KernelErrno) {
+    func submitOperations(_ exec: DRMExec.Exec) throws(KernelErrno) {
         // An EXEC has locked the objects of all pairs that there are while it has the mutex.
         let areSettled = try uvmm.mutex.withLock { () throws(KernelErrno) in try planOperations() }
         if !areSettled { for op in ops { try validateRegion(op) } }
-        let failure = uvmm.makeResident(plan.held, jobs.exec)
+        let failure = uvmm.makeResident(plan.held.elements, exec)
         uvmm.mutex.lock()
         defer { uvmm.mutex.unlock() }
         do throws(KernelErrno) {
             try uvmm.changeTables { () throws(KernelErrno) in try applyOperations() }
-            try lockObjects()
+            try lockObjects(exec)
             if let failure {
-                jobs.exec.finish()
+                exec.finish()
                 throw failure
             }
         } catch {
             rollBack()
             throw error
         }
-        uvmm.vm.settleLinks()
+        uvmm.settleLinks()
     }
 
     /// Locks all objects that are touched, and makes sure that those to be mapped may be in memory that the GPU sees.
-    private func lockObjects() throws(KernelErrno) {
-        try jobs.exec.run(.ignoreDuplicates) { exec throws(KernelErrno) in
-            for pair in plan.held { try exec.prepare(pair.object, fences: 1) }
-            for object in plan.kept { try exec.prepare(object, fences: 1) }
+    private func lockObjects(_ exec: DRMExec.Exec) throws(KernelErrno) {
+        try exec.run(.ignoreDuplicates) { exec throws(KernelErrno) in
+            for pair in plan.held.elements { try exec.prepare(pair) }
+            if !plan.kept.isEmpty { try exec.prepare(plan.kept, fences: 1) }
         }
-        guard plan.held.allSatisfy({ BufferObject.of($0).validDomains != .cpu }) else {
-            jobs.exec.finish()
+        let areVisible = plan.held.elements.allSatisfy {
+            BufferObject.of($0)._withUnsafeGuaranteedRef { $0.validDomains != .cpu }
+        }
+        guard areVisible else {
+            exec.finish()
             throw .EINVAL
         }
+    }
+}
+
+extension DRMExec.Exec {
+    /// Locks the object of a pair that is kept meanwhile, and reserves a slot for a fence.
+    fileprivate func prepare(_ pair: Unmanaged<VMBO>) throws(KernelErrno) {
+        var failure: KernelErrno?
+        pair._withUnsafeGuaranteedRef {
+            do throws(KernelErrno) { try prepare($0.object, fences: 1) } catch { failure = error }
+        }
+        if let failure { throw failure }
     }
 }
 
@@ -90,7 +104,7 @@ extension BindJob {
     private func hold(_ handle: UInt32) throws(KernelErrno) -> Source {
         guard let object = file.objects[handle] else { throw .ENOENT }
         let pair = try uvmm.pair(for: object)
-        plan.held.append(pair)
+        plan.held.append(.passUnretained(pair))
         plan.keptPair = try pair.pair().rawValue
         return Source(
             handle: handle, object: .passUnretained(object), pair: plan.keptPair, size: object.size,
@@ -128,7 +142,7 @@ extension BindJob {
         let gate = uvmm.vm.gate
         if op.kind == .mapSparse {
             jobs.waiters.wait(on: gate, "jobs that unmap where a sparse region is to be") {
-                !jobs.pending.contains { unsafeDowncast($0, to: BindJob.self).unmaps(op) }
+                uvmm.mutex.withLock { !jobs.pending.contains { unsafeDowncast($0, to: BindJob.self).unmaps(op) } }
             }
         }
         var region: SparseRegion?
@@ -139,10 +153,6 @@ extension BindJob {
         guard let region else { return }
         guard op.kind == .map, region.encloses(op.addr, op.range) else { throw .ENOSPC }
     }
-
-    private func unmaps(_ other: BindOp) -> Bool {
-        ops.contains { $0.kind == .unmap && $0.addr < other.addr + other.range && other.addr < $0.addr + $0.range }
-    }
 }
 
 // MARK: - Application
@@ -151,7 +161,7 @@ extension BindJob {
     private func applyOperations() throws(KernelErrno) {
         var i = 0
         while i < ops.count {
-            let run = i..<(plan.requests[i...].firstIndex { $0.kind == Self.other } ?? ops.count)
+            let run = i..<(plan.requests.elements[i...].firstIndex { $0.kind == Self.other } ?? ops.count)
             if run.isEmpty {
                 try changeRegions(i)
                 i += 1
@@ -192,15 +202,7 @@ extension BindJob {
     }
 
     private func execute(_ run: Range<Int>) throws(KernelErrno) {
-        var failure: KernelErrno?
-        plan.requests.withUnsafeBufferPointer { requests in
-            do throws(KernelErrno) {
-                try uvmm.vm.execute(UnsafeBufferPointer(rebasing: requests[run]), into: &plan.list)
-            } catch {
-                failure = error
-            }
-        }
-        if let failure { throw failure }
+        try uvmm.execute(UnsafeBufferPointer(rebasing: plan.requests.elements[run]), into: &plan.list)
     }
 
     /// An operation of the list, which does not change meanwhile.

@@ -1,3 +1,4 @@
+internal import DRMExec
 internal import DRMScheduler
 internal import DRMSync
 internal import GPUVM
@@ -28,33 +29,38 @@ final class BindJob: Job, @unchecked Sendable {
     /// Whose handles the operations name; only for `submit`.
     unowned(unsafe) let file: DeviceFile
     let sequence: UInt32
-    let ops: [BindOp]
+    /// Its own until `free`.
     let plan: BindPlan
+    /// Guarded by the space's mutex.
+    @exclusivity(unchecked) private var isFreed = false
 
-    init(_ uvmm: UVMM, _ jobs: JobQueue, _ file: DeviceFile, _ ops: [BindOp]) throws(KernelErrno) {
+    /// - Parameter plan: has the operations.
+    init(_ uvmm: UVMM, _ file: DeviceFile, _ plan: BindPlan) {
+        sequence = uvmm.nextBind()
+        self.plan = plan
         self.uvmm = uvmm
         self.file = file
-        self.ops = ops
-        plan = uvmm.takePlan()
-        sequence = uvmm.nextBind()
-        try super.init(jobs, credits: 1)
+        super.init(file.binds, credits: 1)
     }
+
+    /// What is asked for.
+    var ops: UnsafeBufferPointer<BindOp> { plan.ops.elements }
 
     override var title: String { "VM_BIND, \(ops.count) ops" }
 
-    override func submit() throws(KernelErrno) { try submitOperations() }
+    override func submit(_ exec: DRMExec.Exec) throws(KernelErrno) { try submitOperations(exec) }
 
-    override func armedSubmit(_ fence: Fence) {
-        jobs.exec.forEachObject { $0.reservation.add(fence, .bookkeep) }
-        jobs.exec.finish()
+    override func armedSubmit(_ exec: DRMExec.Exec, _ fence: Fence) {
+        exec.forEachObject { $0.reservation.add(fence, .bookkeep) }
+        exec.finish()
     }
 
     override func run() throws(KernelErrno) -> Fence? {
         uvmm.changeTables {
-            uvmm.write(plan.rewrites)
-            for entries in plan.clears { uvmm.clear(entries) }
-            for entries in plan.demoted { uvmm.clear(entries) }
-            uvmm.write(plan.writes)
+            uvmm.write(plan.rewrites.elements)
+            for entries in plan.clears.elements { uvmm.clear(entries) }
+            for entries in plan.demoted.elements { uvmm.clear(entries) }
+            uvmm.write(plan.writes.elements)
         }
         return nil
     }
@@ -62,13 +68,22 @@ final class BindJob: Job, @unchecked Sendable {
     override func free() {
         uvmm.mutex.lock()
         uvmm.changeTables {
-            for entries in plan.clears { uvmm.put(entries) }
-            for entries in plan.demoted { uvmm.put(entries) }
-            for region in plan.removedRegions { uvmm.putSparse(region) }
-            uvmm.vm.commit(&plan.list)
+            for entries in plan.clears.elements { uvmm.put(entries) }
+            for entries in plan.demoted.elements { uvmm.put(entries) }
+            for region in plan.removedRegions.elements { uvmm.putSparse(region) }
+            uvmm.commit(&plan.list)
         }
-        for pair in plan.held { uvmm.put(pair) }
+        for pair in plan.held.elements { uvmm.put(pair.takeUnretainedValue()) }
+        isFreed = true
         uvmm.mutex.unlock()
         uvmm.giveBack(plan)
+    }
+
+    /// Whether it unmaps some of what another operation is about, and is not freed. With the space's mutex.
+    func unmaps(_ other: BindOp) -> Bool {
+        !isFreed
+            && ops.contains {
+                $0.kind == .unmap && $0.addr < other.addr + other.range && other.addr < $0.addr + $0.range
+            }
     }
 }

@@ -1,15 +1,18 @@
 internal import CGPUVM
 internal import GPUVM
+internal import NouveauUAPI
 
 /// What a VM_BIND's phases leave each other. Belongs to one job at a time: a space keeps those that are done for the
 /// next (``UVMM/takePlan()``), so that a job need not ask for their memory.
 final class BindPlan: @unchecked Sendable {
+    /// What the call asks for.
+    @exclusivity(unchecked) var ops = Batch<BindOp>()
     /// For each operation: what it asks of the space, and the state of what it maps.
-    @exclusivity(unchecked) var requests: [gpuvm_req] = []
-    @exclusivity(unchecked) var states: [MappingState] = []
+    @exclusivity(unchecked) var requests = Batch<gpuvm_req>()
+    @exclusivity(unchecked) var states = Batch<MappingState>()
 
-    /// The pairs of objects that are mapped, with a reference for each: one for maps of an object in a row.
-    @exclusivity(unchecked) var held: [VMBO] = []
+    /// The pairs of objects that are mapped, each kept by a reference on it: one for maps of an object in a row.
+    @exclusivity(unchecked) var held = Batch<Unmanaged<VMBO>>()
     /// The objects of victims, likewise: their memory stays until no entry shows it any more.
     @exclusivity(unchecked) var kept: [BufferObject] = []
     /// The pair last held or kept, and the one whose object was last asked for.
@@ -20,16 +23,16 @@ final class BindPlan: @unchecked Sendable {
     @exclusivity(unchecked) var list: OperationList
 
     /// What was taken out of the space and passes on no references: cleared in `run`, put in `free`.
-    @exclusivity(unchecked) var clears: [Entries] = []
+    @exclusivity(unchecked) var clears = Batch<Entries>()
     /// The large pages of what was demoted: likewise, but cleared after the others.
-    @exclusivity(unchecked) var demoted: [Entries] = []
+    @exclusivity(unchecked) var demoted = Batch<Entries>()
     /// What is left of what was demoted, written before anything is cleared; and what this job mapped, written after.
-    @exclusivity(unchecked) var rewrites: [Entries] = []
-    @exclusivity(unchecked) var writes: [Entries] = []
+    @exclusivity(unchecked) var rewrites = Batch<Entries>()
+    @exclusivity(unchecked) var writes = Batch<Entries>()
     /// Some of these went again before the submission's end.
     @exclusivity(unchecked) var cutsOwn = false
     /// Regions it removes.
-    @exclusivity(unchecked) var removedRegions: [SparseRegion] = []
+    @exclusivity(unchecked) var removedRegions = Batch<SparseRegion>()
 
     /// Entries of one mapping, or of a part of it, as they were when the job was submitted. The job keeps the object.
     struct Entries {
@@ -46,7 +49,7 @@ final class BindPlan: @unchecked Sendable {
         case region(SparseRegion)
         case dirty(addr: UInt64)
     }
-    @exclusivity(unchecked) var undo: [Undo] = []
+    @exclusivity(unchecked) var undo = Batch<Undo>()
 
     init(_ list: consuming OperationList) {
         self.list = list
@@ -54,30 +57,27 @@ final class BindPlan: @unchecked Sendable {
 
     /// Makes room for so many operations.
     func reserve(_ count: Int) {
-        requests.reserveCapacity(count)
-        states.reserveCapacity(count)
-        writes.reserveCapacity(count)
+        requests.reserve(count)
+        states.reserve(count)
+        writes.reserve(count)
     }
 
     /// Is as it was made, but for its memory.
     func clear() {
-        Self.empty(&requests)
-        Self.empty(&states)
-        Self.empty(&held)
-        Self.empty(&kept)
+        ops.removeAll()
+        requests.removeAll()
+        states.removeAll()
+        held.removeAll()
+        if !kept.isEmpty { kept.removeAll(keepingCapacity: true) }
         keptPair = GPUVM_BO_NONE
         shown = nil
-        Self.empty(&clears)
-        Self.empty(&demoted)
-        Self.empty(&rewrites)
-        Self.empty(&writes)
+        clears.removeAll()
+        demoted.removeAll()
+        rewrites.removeAll()
+        writes.removeAll()
         cutsOwn = false
-        Self.empty(&removedRegions)
-        Self.empty(&undo)
-    }
-
-    private static func empty<Element>(_ array: inout [Element]) {
-        if !array.isEmpty { array.removeAll(keepingCapacity: true) }
+        removedRegions.removeAll()
+        undo.removeAll()
     }
 }
 

@@ -14,23 +14,23 @@ final class ExecJob: Job, @unchecked Sendable {
     private let pushes: [Push]
     private var fence: HardwareFence?
 
-    init(_ channel: Channel, _ jobs: JobQueue, _ uvmm: UVMM, _ pushes: [Push]) throws(KernelErrno) {
+    init(_ channel: Channel, _ jobs: JobQueue, _ uvmm: UVMM, _ pushes: [Push]) {
         self.channel = channel
         self.uvmm = uvmm
         self.pushes = pushes
-        try super.init(jobs, credits: UInt32(pushes.count) + 1)
+        super.init(jobs, credits: UInt32(pushes.count) + 1)
     }
 
     override var title: String { "EXEC, \(pushes.count) pushes" }
 
-    override func submit() throws(KernelErrno) {
+    override func submit(_ exec: DRMExec.Exec) throws(KernelErrno) {
         fence = channel.makeFence()
-        try uvmm.lockResident(jobs.exec)
+        try uvmm.lockResident(exec)
     }
 
-    override func armedSubmit(_ fence: Fence) {
-        uvmm.vm.addFence(jobs.exec, fence, private: .write, external: .write)
-        jobs.exec.finish()
+    override func armedSubmit(_ exec: DRMExec.Exec, _ fence: Fence) {
+        uvmm.vm.addFence(exec, fence, private: .write, external: .write)
+        exec.finish()
     }
 
     override func run() throws(KernelErrno) -> Fence? {

@@ -1,3 +1,4 @@
+internal import DRMExec
 internal import DRMScheduler
 internal import DRMSync
 internal import KernelErrno
@@ -11,9 +12,9 @@ class Job: SchedulerJob, @unchecked Sendable {
     /// Its number in the log, where there is one.
     @exclusivity(unchecked) var logged = 0
 
-    init(_ jobs: JobQueue, credits: UInt32) throws(KernelErrno) {
+    init(_ jobs: JobQueue, credits: UInt32) {
         self.jobs = jobs
-        try super.init(entity: jobs.entity, credits: credits)
+        super.init(ready: jobs.entity, credits: credits)
     }
 
     /// What it is, in few words.
@@ -21,10 +22,11 @@ class Job: SchedulerJob, @unchecked Sendable {
 
     /// All that can fail: looks up, checks, locks what it is about, takes what the run will need. With the queue's
     /// mutex. If it throws, nothing has changed.
-    func submit() throws(KernelErrno) { fatalError() }
+    /// - Parameter exec: the queue's.
+    func submit(_ exec: Exec) throws(KernelErrno) { fatalError() }
 
     /// Nothing can fail any more: the fence goes to what is locked, which is let go.
-    func armedSubmit(_ fence: Fence) { fatalError() }
+    func armedSubmit(_ exec: Exec, _ fence: Fence) { fatalError() }
 
     /// Does it, or has the hardware begin with it. Allocates nothing, takes no reservation.
     /// - Returns: the hardware's fence; `nil`: done.

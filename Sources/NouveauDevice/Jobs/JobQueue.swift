@@ -67,7 +67,7 @@ final class JobQueue: @unchecked Sendable {
         _ job: Job, isSync: Bool = false, signals: Signals = Signals()
     ) throws(KernelErrno) {
         mutex.lock()
-        do throws(KernelErrno) { try job.submit() } catch {
+        do throws(KernelErrno) { try job.submit(exec) } catch {
             mutex.unlock()
             job.cleanup()
             job.free()
@@ -77,7 +77,7 @@ final class JobQueue: @unchecked Sendable {
         job.arm()
         track?.submitted(job)
         let fence = job.finished
-        job.armedSubmit(fence)
+        job.armedSubmit(exec, fence)
         signals.attach(fence)
         job.push()
         mutex.unlock()
