@@ -99,9 +99,9 @@ extension UVMM {
     }
 
     private func expected(_ va: UInt64) -> Expected? {
-        if let mapping = mapping(va) {
+        // One that is away has no entries, wherever it lies.
+        if let mapping = mapping(va), object(behind: mapping).isResident {
             var offset = mapping.offset + (va - mapping.addr)
-            // None: the buffer is away.
             for piece in object(behind: mapping).placement.pieces {
                 if offset < piece.size { return .page(pa: piece.addr + offset) }
                 offset -= piece.size
