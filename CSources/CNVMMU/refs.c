@@ -164,18 +164,18 @@ static inline void entries_unref(struct nvmmu_vmm *vmm, const struct shape *sh, 
 }
 
 /* The entries of this step. */
-static bool held(const struct nvmmu_vmm *vmm, const struct span *s)
+static inline bool held(const struct nvmmu_vmm *vmm, const struct span *s)
 {
     const struct shape *sh = s->sh;
     const struct chunk c = s->c;
     const unsigned h = s->h;
-    const uint32_t all = sh->entries[h];
+    struct table *const *slot = s->slot, *const *end = slot + s->tables;
     const bool pfn = vmm->pfn_count && sh->pfn[h];
 
-    for (uint32_t k = 0; k < s->tables; k++) {
-        const struct table *t = s->slot[k];
+    for (; slot < end; slot++) {
+        const struct table *t = *slot;
 
-        if (!t || !(t->held[h] == all || bits_all(refs_of(sh, t, h), c.index, c.count)))
+        if (!t || !(t->held[h] == sh->entries[h] || bits_all(refs_of(sh, t, h), c.index, c.count)))
             return false;
         if (pfn && bits_any(pfn_of(sh, t, h), c.index, c.count))
             return false;
@@ -183,18 +183,21 @@ static bool held(const struct nvmmu_vmm *vmm, const struct span *s)
     return true;
 }
 
-bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *s)
+bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
 {
-    struct span rest;
+    struct span rest, *s = first;
 
     span_next(vmm, s);
-    if (!held(vmm, s))
-        return false;
-    span_start(&rest, vmm, s->va + s->size, s->end, s->depth, s->h);
-    while (span_next(vmm, &rest))
-        if (!held(vmm, &rest))
-            return false;
-    return true;
+    while (held(vmm, s)) {
+        if (s->va + s->size == s->end)
+            return true;
+        if (s == first) {
+            span_start(&rest, vmm, s->va + s->size, s->end, s->depth, s->h);
+            s = &rest;
+        }
+        span_next(vmm, s);
+    }
+    return false;
 }
 
 /* ---- get and put ------------------------------------------------------------------------------------------ */
@@ -209,10 +212,14 @@ static void span_unref(struct nvmmu_vmm *vmm, struct span *s)
         const struct chunk c = s->c;
         struct table **slot = s->slot;
         uint32_t tables = s->tables;
+        bool last = false;
 
-        for (uint32_t k = 0; k < tables; k++)
+        for (uint32_t k = 0; k < tables; k++) {
             entries_unref(vmm, sh, slot[k], h, c.index, c.count);
-        nvmmu__tables_drop(vmm, slot, tables, h);
+            last |= !slot[k]->refs[h];
+        }
+        if (last)
+            nvmmu__tables_drop(vmm, slot, tables, h);
     } while (span_next(vmm, s));
 }
 
@@ -247,47 +254,52 @@ static int step_ref(struct nvmmu_vmm *vmm, struct span *s, uint32_t *done, bool 
     return 0;
 }
 
-/* *settle: something is left to settle. */
-static int range_ref(struct nvmmu_vmm *vmm, uint64_t start, uint64_t end, unsigned depth, unsigned h, bool *settle)
+/* Over a whole span, which is at its end then. *settle: something is left to settle. */
+static int span_ref(struct nvmmu_vmm *vmm, struct span *s, bool *settle)
 {
-    struct span s;
+    const uint64_t start = s->va;
     uint32_t done;
     int ret = 0;
 
-    span_start(&s, vmm, start, end, depth, h);
     *settle = false;
-    while (!ret && span_next(vmm, &s))
-        ret = step_ref(vmm, &s, &done, settle);
+    while (!ret && span_next(vmm, s))
+        ret = step_ref(vmm, s, &done, settle);
     if (ret) {
-        span_start(&s, vmm, start, s.va + done * s.sh->covers, depth, h);
-        if (span_next(vmm, &s))
-            span_unref(vmm, &s);
+        span_start(s, vmm, start, s->va + done * s->sh->covers, s->depth, s->h);
+        if (span_next(vmm, s))
+            span_unref(vmm, s);
     }
     return ret;
 }
 
-static void range_settle(struct nvmmu_vmm *vmm, uint64_t va, uint64_t end, unsigned depth, unsigned h)
+/* The same span, which need not be looked up again if it has one step only. */
+static void span_settle(struct nvmmu_vmm *vmm, struct span *s, uint64_t start)
 {
-    struct span s;
-
-    span_start(&s, vmm, va, end, depth, h);
-    while (span_next(vmm, &s))
-        for (uint32_t k = 0; k < s.tables; k++)
-            entries_settle(vmm, s.slot[k], h, s.c.index, s.c.count);
+    s->va -= s->size;
+    if (s->va != start) {
+        span_start(s, vmm, start, s->end, s->depth, s->h);
+        span_next(vmm, s);
+    }
+    do {
+        for (uint32_t k = 0; k < s->tables; k++)
+            entries_settle(vmm, s->slot[k], s->h, s->c.index, s->c.count);
+    } while (span_next(vmm, s));
 }
 
 int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift)
 {
+    struct span s;
     bool settle;
     unsigned depth, h;
     int ret = nvmmu__pages_check(vmm, va, size, shift, &depth, &h);
 
     if (ret)
         return ret;
+    span_start(&s, vmm, va, va + size, depth, h);
     nvmmu_vmm_begin(vmm);
-    ret = range_ref(vmm, va, va + size, depth, h, &settle);
+    ret = span_ref(vmm, &s, &settle);
     if (!ret && settle)
-        range_settle(vmm, va, va + size, depth, h);
+        span_settle(vmm, &s, va);
     nvmmu_vmm_end(vmm);
     return ret;
 }

@@ -412,27 +412,37 @@ struct table *nvmmu__table_find(struct nvmmu_vmm *vmm, uint64_t va, unsigned dep
 
 void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s)
 {
-    const struct nvmmu_level_info *l = s->sh->level[s->h];
-    uint32_t index = (uint32_t)nvmmu__index(l, s->va), room = s->sh->entries[s->h] - index;
-    uint64_t left = (s->end - s->va) >> l->shift;
+    const struct shape *sh = s->sh;
+    const struct nvmmu_level_info *l = sh->level[s->h];
+    const uint64_t left = (s->end - s->va) >> l->shift;
+    const uint32_t all = sh->entries[s->h], index = (uint32_t)nvmmu__index(l, s->va), room = all - index;
+    struct table *parent = NULL, **slot = &vmm->root;
+    uint32_t count = left < room ? (uint32_t)left : room, tables = 1;
 
-    s->parent = s->depth ? nvmmu__table_at(vmm, s->va, s->depth - 1) : NULL;
-    s->slot = s->depth ? &s->none : &vmm->root;
-    s->none = NULL;
-    s->tables = 1;
-    s->c = (struct chunk){index, left < room ? (uint32_t)left : room};
-    if (s->parent) {
-        const struct shape *sh = s->sh - 1;
-        uint32_t at = (uint32_t)nvmmu__index(sh->level[0], s->va), more = sh->entries[0] - at;
-        uint64_t whole = (s->end - s->va) >> sh->level[0]->shift;
+    if (s->depth) {
+        parent = vmm->recent[s->depth - 1];
+        if (!parent || s->va - parent->va >= (sh - 1)->covers)
+            parent = nvmmu__table_find(vmm, s->va, s->depth - 1);
+        slot = &s->none;
+        s->none = NULL;
+    }
+    if (parent) {
+        const struct nvmmu_level_info *above = (sh - 1)->level[0];
+        uint32_t at = (uint32_t)nvmmu__index(above, s->va);
 
-        s->slot = &s->parent->child[at];
-        if (!index && whole > 1) {
+        slot = &parent->child[at];
+        if (count == all && left > all) {
+            uint64_t whole = left >> l->index_bits, more = (sh - 1)->entries[0] - at;
+
             more = more < SPAN_TABLES ? more : SPAN_TABLES;
-            s->tables = whole < more ? (uint32_t)whole : more;
+            tables = (uint32_t)(whole < more ? whole : more);
         }
     }
-    s->size = ((uint64_t)s->c.count << l->shift) * s->tables;
+    s->parent = parent;
+    s->slot = slot;
+    s->tables = tables;
+    s->c = (struct chunk){index, count};
+    s->size = ((uint64_t)count << l->shift) * tables;
 }
 
 /* Takes a directory back that was made and got no reference, and those above. */
