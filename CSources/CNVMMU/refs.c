@@ -163,21 +163,27 @@ static inline void entries_unref(struct nvmmu_vmm *vmm, const struct shape *sh, 
         bits_clear_unless(t->bits + sh->holds, refs, i, n);
 }
 
+/* Of a table that is not referenced as a whole, or when there are pfn maps. */
+__attribute__((noinline)) static bool entries_held(const struct nvmmu_vmm *vmm, const struct span *s,
+                                                   const struct table *t)
+{
+    const struct chunk c = s->c;
+
+    if (!bits_all(refs_of(s->sh, t, s->h), c.index, c.count))
+        return false;
+    return !vmm->pfn_count || !s->sh->pfn[s->h] || !bits_any(pfn_of(s->sh, t, s->h), c.index, c.count);
+}
+
 /* The entries of this step. */
 static inline bool held(const struct nvmmu_vmm *vmm, const struct span *s)
 {
-    const struct shape *sh = s->sh;
-    const struct chunk c = s->c;
     const unsigned h = s->h;
-    struct table *const *slot = s->slot, *const *end = slot + s->tables;
-    const bool pfn = vmm->pfn_count && sh->pfn[h];
+    const uint32_t all = vmm->pfn_count ? UINT32_MAX : s->sh->entries[h];
 
-    for (; slot < end; slot++) {
-        const struct table *t = *slot;
+    for (uint32_t k = 0; k < s->tables; k++) {
+        const struct table *t = s->slot[k];
 
-        if (!t || !(t->held[h] == sh->entries[h] || bits_all(refs_of(sh, t, h), c.index, c.count)))
-            return false;
-        if (pfn && bits_any(pfn_of(sh, t, h), c.index, c.count))
+        if (!t || (t->held[h] != all && !entries_held(vmm, s, t)))
             return false;
     }
     return true;
