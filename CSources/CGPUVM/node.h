@@ -18,7 +18,7 @@ enum {
     LEAF_MAX = 32,
     LEAF_MIN = 8,    /* a leaf with fewer looks for a neighbour to join */
     LEAF_JOIN = 24,  /* two leaves are joined when they hold no more than this */
-    LEAF_ROOM = 27,  /* a full leaf moves entries to a neighbour that holds no more than this */
+    LEAF_ROOM = 26,  /* a full leaf moves entries to a neighbour that holds no more than this */
     INNER_MAX = 128, /* children */
     INNER_MIN = 32,
     INNER_JOIN = 96,

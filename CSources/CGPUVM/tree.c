@@ -281,21 +281,22 @@ static void even_out(struct inner *parent, unsigned slot)
     note_tops(parent);
 }
 
-/* Moves entries of a full leaf to a neighbour with room. */
+/* The entries of a child; of a place beyond the node's, more than there can be. */
+static unsigned entries(const struct inner *parent, unsigned slot)
+{
+    return slot < parent->count ? ((const struct leaf *)parent->child[slot])->count : LEAF_MAX + 1;
+}
+
+/* Moves entries of a full leaf to the neighbour with more room. */
 static bool spread(struct gpuvm *vm, struct path *path)
 {
     struct inner *parent = path->node[0];
     if (vm->victims || !parent)
         return false;
-    unsigned slot = path->slot[0];
-    if (slot)
-        __builtin_prefetch(parent->child[slot - 1]); /* while the other one is asked */
-    if (slot + 1 < parent->count && ((struct leaf *)parent->child[slot + 1])->count <= LEAF_ROOM)
-        even_out(parent, slot);
-    else if (slot && ((struct leaf *)parent->child[slot - 1])->count <= LEAF_ROOM)
-        even_out(parent, slot - 1);
-    else
+    unsigned slot = path->slot[0], left = entries(parent, slot - 1), right = entries(parent, slot + 1);
+    if (left > LEAF_ROOM && right > LEAF_ROOM)
         return false;
+    even_out(parent, left < right ? slot - 1 : slot);
     return true;
 }
 
