@@ -303,16 +303,18 @@ static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct tabl
 
     if (!s->even && !s->each)
         source_word(vmm->format, s, addr, offset, &word);
+    if (n == 1 && !s->each) {
+        entry_write(entry_at(sh, t[0], h, i), sh->words, word);
+        return;
+    }
     rows_at(sh, t, tables, h, i, at);
-    if (n > 1 && sh->words == 1 && !s->each && !vmm->format->block_low) {
+    if (sh->words == 1 && !s->each && !vmm->format->block_low) {
         vmm->stores->ramp(at, tables, n, word, s->step);
         return;
     }
     for (uint32_t k = 0; k < tables; k++, word += n * s->step, addr += size, offset += size) {
         if (s->each)
             write_each(vmm, s, t[k], h, i, n, addr, offset);
-        else if (n == 1)
-            entry_write(at[k], sh->words, word);
         else if (vmm->format->block_low)
             write_blocks(vmm, t[k], h, i, n, word, s->step);
         else
@@ -341,8 +343,10 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, const st
         if (i < count) {
             pages = (piece->size - begin) >> shift;
             n = pages < count - i ? (uint32_t)pages : count - i;
-            if (n == count)
-                tables = pages / count < to->tables - k ? pages / count : to->tables - k;
+            if (n == count && to->tables - k > 1) { /* whole tables */
+                tables = pages >> to->sh->level[to->h]->index_bits;
+                tables = tables < to->tables - k ? tables : to->tables - k;
+            }
             write_run(vmm, s, &to->slot[k], (uint32_t)tables, to->h, to->c.index + i, n, piece->addr + begin,
                       offset + ((k * (uint64_t)count + i) << shift));
             i += n;
