@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-enum { HUGE_BYTES = 2 << 20, LEAST_NODES = 2, SPARE_NODES = 32 };
+enum { LEAST_NODES = 2, SPARE_NODES = 32 };
 
 void gpuvm__pool_init(struct pool *p, size_t node_size)
 {
@@ -39,7 +39,7 @@ static int add_chunk(struct gpuvm *vm, struct pool *p, size_t want)
     if (huge)
         nodes = most;
     size_t size = huge ? HUGE_BYTES : LINE + nodes * p->node_size;
-    struct pool_chunk *c = gpuvm__alloc(vm, size, huge ? HUGE_BYTES : LINE);
+    struct pool_chunk *c = huge ? gpuvm__alloc_huge(vm) : gpuvm__alloc(vm, size, LINE);
     if (!c)
         return -ENOMEM;
     *c = (struct pool_chunk){.next = p->fresh, .size = size, .nodes = nodes};

@@ -6,7 +6,7 @@
 
 #include <errno.h>
 
-enum { HUGE_SEGMENTS = 512, HUGE_BYTES = HUGE_SEGMENTS * SEG_RECORDS * (int)sizeof(struct record), HELD_LEAST = 16 };
+enum { HUGE_SEGMENTS = HUGE_BYTES / (SEG_RECORDS * (int)sizeof(struct record)), HELD_LEAST = 16 };
 
 /* Segments of the allocation that begins at segment `at`. */
 static size_t step(size_t at)
@@ -80,7 +80,7 @@ static int grow(struct gpuvm *vm)
     if ((at + n) << SEG_SHIFT > REC_HELD || grow_tables(vm, at + n))
         return -ENOMEM;
     size_t bytes = records * sizeof(struct record);
-    char *rec = gpuvm__alloc(vm, bytes, bytes == HUGE_BYTES ? HUGE_BYTES : LINE);
+    char *rec = bytes == HUGE_BYTES ? gpuvm__alloc_huge(vm) : gpuvm__alloc(vm, bytes, LINE);
     char *user = rec && rs->user_size ? gpuvm__alloc(vm, records * rs->user_size, LINE) : NULL;
     if (!rec || (rs->user_size && !user)) {
         gpuvm__free(vm, rec, bytes);

@@ -1,12 +1,14 @@
 /*
  * A space's life, and the rules on ranges. Invariants are listed where they are verified, in check.c.
  */
+#define _DEFAULT_SOURCE /* madvise() */
 #include "space.h"
 
 #include "isa.h"
 #include "tree.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 enum { USER_MOST = 4096 };
 
@@ -65,6 +67,16 @@ void gpuvm_destroy(struct gpuvm *vm)
     gpuvm__held_fini(vm);
     gpuvm__free(vm, vm->pairs, vm->pairs_size * sizeof *vm->pairs);
     gpuvm_mem_free(&alloc, vm, sizeof *vm);
+}
+
+void *gpuvm__alloc_huge(struct gpuvm *vm)
+{
+    void *p = gpuvm__alloc(vm, HUGE_BYTES, HUGE_BYTES);
+#ifdef MADV_HUGEPAGE
+    if (p && !vm->alloc.alloc)
+        madvise(p, HUGE_BYTES, MADV_HUGEPAGE);
+#endif
+    return p;
 }
 
 void gpuvm__clear(struct gpuvm *vm)

@@ -90,6 +90,11 @@ static inline void *gpuvm__alloc(struct gpuvm *vm, size_t size, size_t align)
     return p;
 }
 
+enum { HUGE_BYTES = 2 << 20 };
+
+/* So many bytes for a huge page to back, which the kernel is asked for unless the caller's hooks see to that. */
+void *gpuvm__alloc_huge(struct gpuvm *vm);
+
 static inline void gpuvm__free(struct gpuvm *vm, void *p, size_t size)
 {
     if (p)

@@ -50,7 +50,7 @@ struct gpuvm_config {
     uint64_t start, range;               /* the managed window */
     uint64_t kernel_start, kernel_range; /* reserved for the kernel; kernel_range 0: nothing */
     uint32_t user_size;                  /* bytes of the caller's own data per mapping, at most 4096 */
-    struct gpuvm_alloc alloc;
+    struct gpuvm_alloc alloc; /* large spaces ask it for 2 MiB aligned to 2 MiB; without hooks, for huge pages */
 };
 
 /* Odd windows the kernel warns of and takes; see gpuvm_warnings(). */
