@@ -135,35 +135,4 @@ static inline void bench_free(void *ctx, void *p, size_t size)
     bench_blocks[order] = p;
 }
 
-/* A ring through `bytes` of memory in random order, one place a cache line: what a dependent load costs. */
-struct bench_chase {
-    void **ring;
-    size_t lines;
-};
-
-static inline struct bench_chase bench_chase_make(size_t bytes)
-{
-    enum { LINE = 64 / sizeof(void *) };
-    struct bench_chase c;
-    c.lines = bytes / 64 ? bytes / 64 : 1;
-    c.ring = (void **)bench_alloc(NULL, c.lines * 64, bytes >= 2 << 20 ? 2 << 20 : 64);
-    uint32_t *order = bench_shuffled(c.lines, 7);
-    for (size_t i = 0; i < c.lines; i++)
-        c.ring[order[i] * LINE] = &c.ring[order[(i + 1) % c.lines] * LINE];
-    free(order);
-    return c;
-}
-
-static inline double bench_chase_run(const struct bench_chase *c, size_t steps)
-{
-    void **p = c->ring;
-    double t = bench_now();
-    for (size_t i = 0; i < steps; i++)
-        p = (void **)*p;
-    t = bench_now() - t;
-    if (!p)
-        abort();
-    return t / (double)steps;
-}
-
 #endif
