@@ -152,20 +152,29 @@ struct SleepingLock: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Hands it to the first of the line, if there is one.
+    /// Hands it to the first of the line. If all have gone again it is let go as where nobody waits: nothing of it, not
+    /// even `spin`, is touched after others may have it, for they may end it.
     @usableFromInline borrowing func unlockToWaiter() {
+        while !handOn() {
+            let old = word.load(ordering: .relaxed)
+            if old & Self.hasWaiters == 0,
+                word.compareExchange(expected: old, desired: 0, ordering: .acquiringAndReleasing).exchanged
+            { return }
+        }
+    }
+
+    /// - Returns: false: nobody waits.
+    private borrowing func handOn() -> Bool {
         spin.lock()
         defer { spin.unlock() }
-        guard let next = firstWaiter else {
-            // The waiter that stopped the quick way has gone.
-            word.store(0, ordering: .releasing)
-            return
-        }
+        guard let next = firstWaiter else { return false }
         first.store(next.next.map(Unmanaged.passUnretained), ordering: .relaxed)
         word.store(Self.word(of: next.context) | Self.hasWaiters, ordering: .releasing)
         noteEmptyLine()
+        // It looks at this with `spin`, before it goes on.
         next.outcome = .owns
         next.actor.unpark()
+        return true
     }
 
     // MARK: The line; with `spin`

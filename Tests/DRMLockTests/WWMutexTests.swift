@@ -1,7 +1,9 @@
 import DRMLock
 import GateSupport
+import Glibc
 import KernelErrno
 import Model
+import Synchronization
 import Testing
 
 private let wwClass = LockClass("ww class")
@@ -343,6 +345,79 @@ private final class Locked: Sendable {
             #expect(done.value == count, "seed \(seed)")
             for lock in locks { #expect(!lock.isLocked, "seed \(seed)") }
         }
+    }
+
+    @Test("who gets a lock may end its memory: who let it go touches it no more, though others came and gave way")
+    func endedByTheNext() {
+        let gate = ThreadedGate(), lock = Ending(gate), other = Locked(gate), touched = Shared(0)
+        let ticket = AcquireContext(gate: gate), younger = AcquireContext(gate: gate)
+        let next = gate.spawn("next") {
+            #expect(other.lock(younger) == nil)
+            for round in 0..<Ending.rounds {
+                lock.take(younger, round)
+                if !lock.end(round) { touched.change { $0 += 1 } }
+            }
+            other.unlock()
+        }
+        for round in 0..<Ending.rounds { lock.handOn(ticket, round) }
+        gate.join(next)
+        gate.shutdown()
+        #expect(touched.value == 0)
+    }
+}
+
+/// A ww mutex whose memory ends with each hand-over.
+private final class Ending: @unchecked Sendable {
+    static let rounds = 5_000
+
+    private let gate: Gate
+    private let mutex = UnsafeMutablePointer<WWMutex>.allocate(capacity: 1)
+    /// How often it was made, contended, let go and ended, together.
+    private let stage = Atomic<Int>(0)
+
+    init(_ gate: Gate) { self.gate = gate }
+    deinit { mutex.deallocate() }
+
+    private func wait(for stage: Int, of round: Int) {
+        while self.stage.load(ordering: .acquiring) < 4 * round + stage { _ = sched_yield() }
+    }
+
+    /// Makes it, and lets it go in the midst of the other's attempts.
+    func handOn(_ ticket: AcquireContext, _ round: Int) {
+        wait(for: 0, of: round)
+        mutex.initialize(to: WWMutex(wwClass, gate: gate))
+        let isMine = mutex.pointee.tryLock(ticket)
+        #expect(isMine)
+        stage.add(1, ordering: .releasing)
+        wait(for: 2, of: round)
+        mutex.pointee.unlock()
+        stage.add(1, ordering: .relaxed)
+    }
+
+    /// Gives way to the older ticket, again and again, until that has let it go.
+    func take(_ ticket: AcquireContext, _ round: Int) {
+        wait(for: 1, of: round)
+        var isContended = false
+        while true {
+            do throws(KernelErrno) { return try mutex.pointee.lock(ticket) } catch { #expect(error == .EDEADLK) }
+            if !isContended { stage.add(1, ordering: .relaxed) }
+            isContended = true
+            for _ in 0..<5 where mutex.pointee.tryLock(ticket) { return }
+        }
+    }
+
+    /// Writes to the memory, in a way that ThreadSanitizer sees: to it even a touch that came early enough is one too
+    /// many.
+    /// - Returns: whether nobody else wrote there afterwards.
+    func end(_ round: Int) -> Bool {
+        mutex.pointee.unlock()
+        mutex.deinitialize(count: 1)
+        let words = UnsafeMutableRawPointer(mutex).assumingMemoryBound(to: UInt32.self)
+        let indices = 0..<MemoryLayout<WWMutex>.size / 4
+        for i in indices { words[i] = .max }
+        while stage.load(ordering: .relaxed) < 4 * round + 3 { _ = sched_yield() }
+        defer { stage.add(1, ordering: .releasing) }
+        return indices.allSatisfy { words[$0] == .max }
     }
 }
 
