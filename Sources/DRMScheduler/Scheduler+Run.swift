@@ -1,21 +1,38 @@
 internal import DRMLock
 internal import DRMSync
 internal import KernelErrno
+internal import Synchronization
+
+/// A work item of a scheduler.
+class SchedulerWork: Work, @unchecked Sendable {
+    /// Until its end.
+    private let owner = Atomic<Unmanaged<Scheduler>?>(nil)
+
+    final func attach(_ scheduler: Scheduler) { owner.store(.passUnretained(scheduler), ordering: .relaxed) }
+    final var isAttached: Bool { owner.load(ordering: .relaxed) != nil }
+
+    /// The scheduler's end, which waits for the run under way. Whoever was about to ask for another one may still do so;
+    /// it reaches nobody.
+    final func end() {
+        owner.store(nil, ordering: .relaxed)
+        cancel()
+    }
+
+    final override func run() {
+        owner.load(ordering: .relaxed)?._withUnsafeGuaranteedRef { run(for: $0) }
+    }
+
+    func run(for scheduler: Scheduler) {}
+}
 
 /// Hands one job out.
-final class RunWork: Work, @unchecked Sendable {
-    /// Whose it is, which outlives its runs.
-    @exclusivity(unchecked) var scheduler: Unmanaged<Scheduler>!
-
-    override func run() { scheduler._withUnsafeGuaranteedRef { $0.runOne() } }
+final class RunWork: SchedulerWork, @unchecked Sendable {
+    override func run(for scheduler: Scheduler) { scheduler.runOne() }
 }
 
 /// Frees what is finished.
-final class FreeWork: Work, @unchecked Sendable {
-    /// Whose it is, which outlives its runs.
-    @exclusivity(unchecked) var scheduler: Unmanaged<Scheduler>!
-
-    override func run() { scheduler._withUnsafeGuaranteedRef { $0.freeFinished() } }
+final class FreeWork: SchedulerWork, @unchecked Sendable {
+    override func run(for scheduler: Scheduler) { scheduler.freeFinished() }
 }
 
 // The way of a job (jobs.md §6.3).

@@ -3,20 +3,8 @@ internal import DRMSync
 public import KernelErrno
 
 /// Deals with the oldest job, which has had its time.
-final class TimeoutWork: Work, @unchecked Sendable {
-    private let lock = SpinLock()
-    /// Until its end: a timer that was disarmed too late may come after it. Guarded by the lock.
-    private(set) var scheduler: Unmanaged<Scheduler>?
-
-    func attach(_ scheduler: Scheduler) { lock.withLock { self.scheduler = .passUnretained(scheduler) } }
-
-    /// No run that begins from now on reaches the scheduler.
-    func detach() { lock.withLock { scheduler = nil } }
-
-    override func run() {
-        let scheduler = lock.withLock { self.scheduler?.takeUnretainedValue() }
-        scheduler?.handleTimeout()
-    }
+final class TimeoutWork: SchedulerWork, @unchecked Sendable {
+    override func run(for scheduler: Scheduler) { scheduler.handleTimeout() }
 }
 
 // Timeouts and resets (jobs.md §6.6, §3.1).

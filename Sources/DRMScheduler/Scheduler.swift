@@ -103,9 +103,7 @@ public final class Scheduler: @unchecked Sendable {
         timeoutWork = TimeoutWork(
             queue: queues?.timeout ?? WorkQueue("\(name) timeout", gate: gate, mayPark: true))
         timer = Timer(timeoutWork)
-        runWork.scheduler = .passUnretained(self)
-        freeWork.scheduler = .passUnretained(self)
-        timeoutWork.attach(self)
+        for work in [runWork, freeWork, timeoutWork] { work.attach(self) }
     }
 
     deinit {
@@ -165,12 +163,14 @@ public final class Scheduler: @unchecked Sendable {
     public func fini() {
         guard !hasEnded.exchange(true, ordering: .relaxed) else { return }
         isReady = false
+        // First of all, for it may have the others go on.
+        timeoutWork.end()
         pauseWork()
+        runWork.end()
+        freeWork.end()
+        timer.disarm()
         stopEntities()
         waiters.wakeAll()
-        timer.disarm()
-        timeoutWork.detach()
-        timeoutWork.cancel()
         guard driver.canCancel else {
             if !pending.isEmpty { driver.warn(.jobsLeft) }
             return
