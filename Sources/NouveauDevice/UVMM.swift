@@ -316,12 +316,13 @@ extension DeviceFile {
 
 /// Gives a space's tables memory of the device and counts what they do.
 private final class TableHooks: PageTableHooks {
-    /// Outlives its spaces.
-    private let device: Unmanaged<Device>
+    /// Not counted where it is used, which is often; but a job that was killed may let its space go as the last of all.
+    private let keeper: Device
+    private var device: Unmanaged<Device> { .passUnretained(keeper) }
     private let walks: TableWalks
 
     init(_ device: Device, _ walks: TableWalks) {
-        self.device = .passUnretained(device)
+        keeper = device
         self.walks = walks
     }
 

@@ -204,6 +204,19 @@ import Testing
         #expect(device.gpuvas() == "" && device.memory.objectCount == 0 && device.memory.tables.used == 0)
     }
 
+    @Test("an address space that a job keeps longest still finds its device when it goes")
+    func lastSpace() throws {
+        var client: Client? = try Client()
+        try #require(client!.vmInit() == 0)
+        var space = client!.file.uvmm
+        weak var device = client!.device
+        client!.file.close()
+        client = nil
+        #expect(space != nil && device != nil)
+        space = nil
+        #expect(device == nil)
+    }
+
     @Test("statistics count calls that went through")
     func statistics() throws {
         let client = try Client()
