@@ -201,7 +201,7 @@ public final class Exec: @unchecked Sendable {
     /// What is locked, in the order of locking.
     public var objects: LockedObjects { LockedObjects(exec: self) }
 
-    /// Calls `body` for each of ``objects``, in their order.
+    /// Calls `body`, which locks and unlocks none, for each of ``objects``, in their order.
     public func forEachObject(_ body: (GEMObject) -> Void) {
         for i in 0..<count { base.unsafelyUnwrapped[i].object._withUnsafeGuaranteedRef(body) }
     }

@@ -54,8 +54,8 @@ final class ChannelEngines: Work, @unchecked Sendable {
     /// No run begins any more. May park.
     func stop() {
         isStopped.store(true, ordering: .relaxed)
-        device.semaphores.remove(self)
         cancel()
+        device.semaphores.remove(self)
         uvmm = nil
     }
 

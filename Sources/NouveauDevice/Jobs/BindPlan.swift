@@ -62,6 +62,9 @@ final class BindPlan: @unchecked Sendable {
         writes.reserve(count)
     }
 
+    /// For how many operations or victims it has room.
+    var capacity: Int { max(requests.capacity, writes.capacity, clears.capacity, kept.capacity) }
+
     /// Is as it was made, but for its memory.
     func clear() {
         ops.removeAll()
@@ -82,8 +85,8 @@ final class BindPlan: @unchecked Sendable {
 }
 
 extension UVMM {
-    /// Of this many operations a plan's memory is worth keeping; and so many plans.
-    private static let mostOperations = 1 << 16
+    /// A plan of this much room is worth keeping; and so many plans.
+    private static let mostRoom = 1 << 16
     private static let mostPlans = 4
 
     func takePlan() -> BindPlan {
@@ -93,7 +96,7 @@ extension UVMM {
     /// Whose job is over, and whose list is committed or reverted.
     func giveBack(_ plan: BindPlan) {
         plan.clear()
-        guard plan.requests.capacity <= Self.mostOperations else { return }
+        guard plan.capacity <= Self.mostRoom else { return }
         spareLock.withLock { if sparePlans.count < Self.mostPlans { sparePlans.append(plan) } }
     }
 }
