@@ -8,7 +8,9 @@
 #include "tree.h"
 
 #include <errno.h>
+#ifdef __linux__
 #include <sys/mman.h>
+#endif
 
 enum { USER_MOST = 4096 };
 
@@ -72,7 +74,7 @@ void gpuvm_destroy(struct gpuvm *vm)
 void *gpuvm__alloc_huge(struct gpuvm *vm)
 {
     void *p = gpuvm__alloc(vm, HUGE_BYTES, HUGE_BYTES);
-#ifdef MADV_HUGEPAGE
+#ifdef __linux__
     if (p && !vm->alloc.alloc)
         madvise(p, HUGE_BYTES, MADV_HUGEPAGE);
 #endif

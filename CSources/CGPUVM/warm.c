@@ -57,7 +57,7 @@ void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t to
     unsigned n = 0;
     if (vm->height < WARM_HEIGHT || total < WARM_LEAST)
         return;
-    for (size_t i = 0; i < total && i < WARM_MOST; i++)
+    for (size_t i = 0; i < total; i++)
         if (!gpuvm__in_cell(&vm->recent, reqs[i].addr))
             key[n++] = reqs[i].addr;
     if (n < WARM_LEAST)

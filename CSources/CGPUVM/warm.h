@@ -36,7 +36,7 @@ static inline void gpuvm__fetch_neighbours(const struct gpuvm *vm, gpuvm_va va)
         gpuvm__fetch_record(vm, r->next);
 }
 
-/* Starts loading what the next requests, at most WARM_MOST of them, will touch. A hint: changes nothing. */
+/* Starts loading what the next requests, WARM_MOST or fewer, will touch. A hint: changes nothing. */
 void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n);
 
 /* The same for the next of some mappings that may be ids of any kind: their records and what unlinking writes. */
