@@ -113,7 +113,10 @@ static void cut_silently(struct gpuvm *vm, const struct gpuvm_req *q, const stru
     cut(vm, q, leaf, last, to, NULL, rest);
 }
 
-/* Takes the victims [at, to) out of a leaf; a front piece stays in its victim's place. */
+/*
+ * Takes the victims [at, to) out of a leaf; a front piece stays in its victim's place, and so does a rear piece where
+ * an entry behind it shows that it lies in the leaf's cell.
+ */
 static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *leaf, unsigned at, unsigned to,
                      struct gpuvm_ops *ops, struct rest *rest)
 {
@@ -129,6 +132,11 @@ static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *l
         leaf->end[at] = q->addr;
         leaf->va[at++] = rest->prev;
     }
+    if (rest->next && to < leaf->count) {
+        leaf->start[--to] = q->addr + q->range;
+        leaf->va[to] = rest->next;
+        rest->next = GPUVM_VA_NONE;
+    }
     vm->isa.leaf_splice(leaf, at, to - at, &nothing);
     vm->entries -= to - at;
     vm->version++;
@@ -142,10 +150,13 @@ static struct place but_kernel(struct place p)
     return p.leaf && p.leaf->va[p.at] == GPUVM_VA_KERNEL ? gpuvm__after(p) : p;
 }
 
-/* Empties the space at once where all there is lies in the range and no list holds anything. */
+/*
+ * Empties the space at once where all there is lies in the range and no list holds anything. `addr` is in the
+ * remembered cell: with cells before it, there are mappings before it.
+ */
 static bool clear(struct gpuvm *vm, uint64_t addr, uint64_t end)
 {
-    if (vm->victims || vm->pairs_bump > vm->entries) /* or pairs would cost more than mappings */
+    if (vm->recent.lo || vm->victims || vm->pairs_bump > vm->entries) /* or pairs would cost more than mappings */
         return false;
     struct place first = but_kernel(gpuvm__lower(vm, 0)), rest = but_kernel(gpuvm__lower(vm, end));
     if (!first.leaf || first.leaf->start[first.at] < addr || rest.leaf)
@@ -154,41 +165,46 @@ static bool clear(struct gpuvm *vm, uint64_t addr, uint64_t end)
     return true;
 }
 
-/* Joins what got small: the leaves from the first one changed, that of `key`, to that of `last`, both victims' starts. */
-static void settle(struct gpuvm *vm, struct leaf *first, uint64_t key, uint64_t last)
+/*
+ * Joins what got small of the leaves from the first one changed, that of `key`, to the last one, that of `last_key`,
+ * both victims' starts. Those between them are empty.
+ */
+static void settle(struct gpuvm *vm, struct leaf *first, uint64_t key, struct leaf *last, uint64_t last_key)
 {
+    if (first->count >= LEAF_MIN && last->count >= LEAF_MIN && (first == last || first->next == last))
+        return;
     gpuvm__tree_sweep(vm, first->count ? first->next : first);
     gpuvm__seek(vm, key);
     gpuvm__tree_settle(vm, vm->recent.leaf, key);
-    gpuvm__seek(vm, last);
-    gpuvm__tree_settle(vm, vm->recent.leaf, last);
+    gpuvm__seek(vm, last_key);
+    gpuvm__tree_settle(vm, vm->recent.leaf, last_key);
 }
 
 /* Takes all victims out, leaf by leaf. Returns how many there were. */
 static int take_out_all(struct gpuvm *vm, const struct gpuvm_req *q, struct gpuvm_ops *ops, struct rest *rest)
 {
-    uint64_t end = q->addr + q->range, key = 0, last = 0;
+    uint64_t end = q->addr + q->range, key = 0, last_key = 0;
     struct place p = gpuvm__lower(vm, q->addr);
-    struct leaf *first = (struct leaf *)(uintptr_t)p.leaf;
+    struct leaf *first = (struct leaf *)(uintptr_t)p.leaf, *last = first;
     int done = 0;
     while (p.leaf && p.leaf->start[p.at] < end) {
-        struct leaf *leaf = (struct leaf *)(uintptr_t)p.leaf;
-        const struct leaf *next = gpuvm__leaf_after(leaf);
-        unsigned to = run_end(leaf, p.at, end);
+        last = (struct leaf *)(uintptr_t)p.leaf;
+        const struct leaf *next = gpuvm__leaf_after(last);
+        unsigned to = run_end(last, p.at, end);
         int rc = room(vm, ops, to - p.at);
         if (rc)
             return rc;
         if (next && vm->height >= WARM_HEIGHT)
             gpuvm__fetch(next, sizeof *next);
-        last = leaf->start[to - 1];
-        key = done ? key : leaf->start[p.at];
+        last_key = last->start[to - 1];
+        key = done ? key : last->start[p.at];
         done += (int)(to - p.at);
         unsigned at = p.at;
-        p = to < leaf->count ? (struct place){0} : (struct place){next, 0};
-        take_out(vm, q, leaf, at, to, ops, rest);
+        p = to < last->count ? (struct place){0} : (struct place){next, 0};
+        take_out(vm, q, last, at, to, ops, rest);
     }
     if (done && !vm->victims)
-        settle(vm, first, key, last);
+        settle(vm, first, key, last, last_key);
     return done;
 }
 
@@ -529,7 +545,7 @@ static int unlink_all(struct gpuvm *vm, const gpuvm_va *va, size_t n, size_t *fa
 {
     for (size_t i = 0; i < n; i++) {
         if (i % WARM_MOST == 0)
-            gpuvm__warm_records(vm, &va[i], n - i);
+            gpuvm__warm_records(vm, &va[i], n - i < WARM_MOST ? n - i : WARM_MOST);
         int rc = removable(vm, va[i]);
         if (!rc) {
             struct record *r = gpuvm__record(vm, va[i]);

@@ -52,32 +52,36 @@ static void warm(const struct gpuvm *vm, const uint64_t *key, unsigned n, const 
 void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t total)
 {
     const struct leaf *leaf[WARM_MOST];
-    uint64_t key[WARM_MOST];
-    gpuvm_va va[WARM_MOST];
-    unsigned n = 0;
+    uint64_t key[WARM_MOST], end[WARM_MOST];
+    gpuvm_va va[VICTIMS_MOST];
+    unsigned n = 0, victims = 0;
     if (vm->height < WARM_HEIGHT || total < WARM_LEAST)
         return;
     for (size_t i = 0; i < total; i++)
-        if (!gpuvm__in_cell(&vm->recent, reqs[i].addr))
-            key[n++] = reqs[i].addr;
+        if (!gpuvm__in_cell(&vm->recent, reqs[i].addr)) {
+            key[n] = reqs[i].addr;
+            end[n++] = reqs[i].addr + reqs[i].range;
+        }
     if (n < WARM_LEAST)
         return;
     warm(vm, key, n, leaf);
     for (unsigned i = 0; i < n; i++) {
         unsigned at = vm->isa.leaf_count(leaf[i], key[i]);
-        va[i] = at && leaf[i]->end[at - 1] > key[i] ? leaf[i]->va[at - 1] : GPUVM_VA_NONE;
+        at -= at && leaf[i]->end[at - 1] > key[i];
+        for (; at < leaf[i]->count && leaf[i]->start[at] < end[i] && victims < VICTIMS_MOST; at++)
+            va[victims++] = leaf[i]->va[at];
     }
-    gpuvm__warm_records(vm, va, n);
+    gpuvm__warm_records(vm, va, victims);
 }
 
 void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n)
 {
     if (vm->height < WARM_HEIGHT)
         return;
-    for (size_t i = 0; i < n && i < WARM_MOST; i++)
+    for (size_t i = 0; i < n; i++)
         if (va[i] < vm->records.bump)
             gpuvm__fetch_record(vm, va[i]);
-    for (size_t i = 0; i < n && i < WARM_MOST; i++)
+    for (size_t i = 0; i < n; i++)
         if (gpuvm__known(vm, va[i]))
             gpuvm__fetch_neighbours(vm, va[i]);
 }

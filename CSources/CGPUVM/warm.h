@@ -11,6 +11,7 @@ enum {
     WARM_HEIGHT = 2, /* from this height on */
     WARM_LEAST = 4,
     WARM_MOST = 16,  /* requests side by side */
+    VICTIMS_MOST = 6 * WARM_MOST,
 };
 
 static inline void gpuvm__fetch(const void *p, size_t size)
@@ -39,7 +40,7 @@ static inline void gpuvm__fetch_neighbours(const struct gpuvm *vm, gpuvm_va va)
 /* Starts loading what the next requests, WARM_MOST or fewer, will touch. A hint: changes nothing. */
 void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n);
 
-/* The same for the next of some mappings that may be ids of any kind: their records and what unlinking writes. */
+/* The same for mappings, which may be ids of any kind: their records and what unlinking writes. */
 void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n);
 /* The same for the next of some live mappings: their leaves. */
 void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t n);
