@@ -244,12 +244,14 @@ int main(void)
     init(&s);
     for (int round = 0; round < rounds; round++) {
         for (unsigned i = 0; i < ROWS; i++) {
+            bench_progress("copy engine", round + 1, rounds, rows[i].name);
             ns[i][round] = measure(&s, &rows[i]);
             least[i][round] = limit(&s, &rows[i]);
         }
         method_ns[round] = methods(&s);
         launch_ns[round] = launches(&s);
     }
+    bench_progress_end();
     printf("%-40s %10s %12s %10s\n", "copy engine (c5b5), median", "GB/s", "memcpy GB/s", "of memcpy");
     for (unsigned i = 0; i < ROWS; i++) {
         double t = bench_median(ns[i], rounds), l = bench_median(least[i], rounds);

@@ -624,8 +624,10 @@ int main(int argc, char **argv)
             unsigned p = i / WORKS, w = i % WORKS;
 
             row_name(&pages[p], &works[w], name);
-            if (strstr(name, part))
-                run_row(&works[w], name, &ours[p], &kernel[p], &times[i], r);
+            if (!strstr(name, part))
+                continue;
+            bench_progress("page tables", r + 1, rounds, name);
+            run_row(&works[w], name, &ours[p], &kernel[p], &times[i], r);
         }
     snprintf(title, sizeof title, "page tables, ns a page or look-up, %d rounds", rounds);
     bench_table_head(title, "limit ns");

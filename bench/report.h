@@ -10,6 +10,7 @@
 #include "harness.h"
 
 #include <stdbool.h>
+#include <unistd.h>
 
 struct bench_row_result {
     const char *name;       /* of the workload */
@@ -23,8 +24,22 @@ struct bench_row_result {
     double most;            /* that many times the best also is the target, without a kernel the only one; 0: no */
 };
 
+/* Says what runs, in one line of a terminal. */
+static inline void bench_progress(const char *what, int round, int rounds, const char *row)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%s: round %d of %d, %s\033[K", what, round, rounds, row);
+}
+
+static inline void bench_progress_end(void)
+{
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+}
+
 static inline void bench_table_head(const char *title, const char *best)
 {
+    bench_progress_end();
     printf("\n%-48s %10s %10s %8s %8s %7s %10s\n", title, "ours ns", "kernel ns", "times", "target", "spread", best);
 }
 
@@ -66,6 +81,7 @@ static inline void bench_table_row(const char *group, const struct bench_row_res
     bench_print_number("%*.3f", 10, r->best);
     printf(" %s%s%s%s\n", r->best > 0 ? r->best_name : "", r->peer_name ? "; not the kernel: " : "",
            r->peer_name ? r->peer_name : "", missed ? "  < target" : "");
+    fflush(stdout);
     bench_json_row(group, r);
 }
 

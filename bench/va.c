@@ -69,11 +69,15 @@ static double target(size_t n, enum va_row row)
 /* Runs all peers; round 0 is for the checksums and warms up. */
 static void run_rounds(struct va_bench *b, struct va_spaces *const *spaces, int rounds, struct table *t)
 {
+    char group[40];
+
+    snprintf(group, sizeof group, "VA space, N = %zu", b->n);
     for (int round = 0; round <= rounds; round++)
         for (int row = 0; row < VA_ROWS; row++)
             for (int p = 0; p < PEERS; p++) {
                 if (!spaces[p] || !runs(peers[p], row))
                     continue;
+                bench_progress(group, round, rounds, rows[row].name);
                 b->check = round == 0;
                 b->checksum = 0;
                 double ns = peers[p]->run[row](b, spaces[p]);
