@@ -45,22 +45,29 @@ struct rest {
     uint64_t next_end;
 };
 
-/* Cuts the entries [at, to) of a leaf: their ops are written and the records change, the leaf does not. */
-__attribute__((always_inline)) static inline void cut(struct gpuvm *vm, const struct gpuvm_req *q,
-                                                      const struct leaf *leaf, unsigned at, unsigned to,
-                                                      struct gpuvm_ops *ops, struct rest *rest)
+/* Cuts a mapping [start, end): its op is written and the records change, the leaf does not. */
+__attribute__((always_inline)) static inline void cut(struct gpuvm *vm, const struct gpuvm_req *q, uint64_t start,
+                                                      uint64_t end, gpuvm_va va, struct gpuvm_ops *ops,
+                                                      struct rest *rest)
 {
-    for (unsigned i = at; i < to; i++) {
-        struct gpuvm_op none, *op = slot(ops, &none);
-        gpuvm__cut(q, leaf->start[i], leaf->end[i], leaf->va[i], gpuvm__record(vm, leaf->va[i]), op);
-        gpuvm__step_cut(vm, op, ops);
-        if (op->prev_range)
-            rest->prev = op->prev;
-        if (op->next_range) {
-            rest->next = op->next;
-            rest->next_end = leaf->end[i];
-        }
+    struct gpuvm_op none, *op = slot(ops, &none);
+    gpuvm__cut(q, start, end, va, gpuvm__record(vm, va), op);
+    gpuvm__step_cut(vm, op, ops);
+    if (op->prev_range)
+        rest->prev = op->prev;
+    if (op->next_range) {
+        rest->next = op->next;
+        rest->next_end = end;
     }
+}
+
+/* The entries [at, to) of a leaf. */
+__attribute__((always_inline)) static inline void cut_run(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                          const struct leaf *leaf, unsigned at, unsigned to,
+                                                          struct gpuvm_ops *ops, struct rest *rest)
+{
+    for (unsigned i = at; i < to; i++)
+        cut(vm, q, leaf->start[i], leaf->end[i], leaf->va[i], ops, rest);
 }
 
 __attribute__((always_inline)) static inline gpuvm_va map(struct gpuvm *vm, const struct gpuvm_req *q,
@@ -108,9 +115,9 @@ static void cut_silently(struct gpuvm *vm, const struct gpuvm_req *q, const stru
     unsigned first = at + (leaf->start[at] < q->addr), last = to - (leaf->end[to - 1] > q->addr + q->range);
     if (first > last)
         last = first;
-    cut(vm, q, leaf, at, first, NULL, rest);
+    cut_run(vm, q, leaf, at, first, NULL, rest);
     drop(vm, leaf, first, last);
-    cut(vm, q, leaf, last, to, NULL, rest);
+    cut_run(vm, q, leaf, last, to, NULL, rest);
 }
 
 /*
@@ -125,7 +132,7 @@ static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *l
     rest->prev = GPUVM_VA_NONE;
     fetch_run(vm, leaf, at, to);
     if (ops)
-        cut(vm, q, leaf, at, to, ops, rest);
+        cut_run(vm, q, leaf, at, to, ops, rest);
     else
         cut_silently(vm, q, leaf, at, to, rest);
     if (rest->prev) {
@@ -245,7 +252,7 @@ __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, cons
 {
     uint64_t end = q->addr + q->range;
     struct rest rest = {0};
-    cut(vm, q, leaf, at, to, ops, &rest);
+    cut_run(vm, q, leaf, at, to, ops, &rest);
     if (rest.prev)
         put(s, leaf->start[at], q->addr, rest.prev);
     if (q->kind == GPUVM_REQ_MAP)
@@ -268,6 +275,20 @@ __attribute__((always_inline)) static inline int exec_free(struct gpuvm *vm, con
     vm->entries++;
     vm->version++;
     return 1;
+}
+
+/* Where one mapping of the same bounds is replaced: its entry stays and gets another id. */
+__attribute__((always_inline)) static inline int exec_same(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                           struct gpuvm_ops *ops, gpuvm_va *entry)
+{
+    struct rest none;
+    int rc = room(vm, ops, 1);
+    if (rc)
+        return rc;
+    cut(vm, q, q->addr, q->addr + q->range, *entry, ops, &none);
+    *entry = map(vm, q, ops);
+    vm->version++;
+    return 2;
 }
 
 /* Replaces the run [at, to) of the remembered cell's leaf. */
@@ -328,6 +349,8 @@ __attribute__((always_inline)) static inline int exec_split(struct gpuvm *vm, co
             at -= leaf->end[at - 1] > q->addr;
         else if (reached_from_before(leaf, q->addr))
             return exec_long(vm, q, ops, reserved);
+        if (at < leaf->count && leaf->start[at] == q->addr && leaf->end[at] == end && q->kind == GPUVM_REQ_MAP)
+            return exec_same(vm, q, ops, &leaf->va[at]);
         unsigned to = run_end(leaf, at, end);
         if (end >= vm->recent.hi && leaves_cell(leaf, at, to, end, vm->recent.hi))
             return exec_long(vm, q, ops, reserved);

@@ -127,10 +127,8 @@ void gpuvm__records_trim(struct gpuvm *vm)
     }
 }
 
-int gpuvm__held_reserve(struct gpuvm *vm, size_t n)
+int gpuvm__held_grow(struct gpuvm *vm, size_t n)
 {
-    if (vm->victims + n <= vm->held_size)
-        return 0;
     size_t size = vm->held_size ? vm->held_size : HELD_LEAST;
     while (size < vm->victims + n)
         size *= 2;

@@ -48,8 +48,8 @@ int gpuvm__records_grow(struct gpuvm *vm, size_t n);
 /* Gives back segments that were never used. */
 void gpuvm__records_trim(struct gpuvm *vm);
 
-/* A slot more for a victim. -ENOMEM. */
-int gpuvm__held_reserve(struct gpuvm *vm, size_t n);
+/* Makes sure of slots for `n` more victims. -ENOMEM. */
+int gpuvm__held_grow(struct gpuvm *vm, size_t n);
 void gpuvm__held_fini(struct gpuvm *vm);
 
 #endif

@@ -135,6 +135,12 @@ static inline int gpuvm__records_reserve(struct gpuvm *vm, size_t n)
     return vm->records.spare >= n ? 0 : gpuvm__records_grow(vm, n);
 }
 
+/* Makes sure of slots for `n` more victims. -ENOMEM. */
+static inline int gpuvm__held_reserve(struct gpuvm *vm, size_t n)
+{
+    return vm->held_size - vm->victims >= n ? 0 : gpuvm__held_grow(vm, n);
+}
+
 /* Takes a reserved id for a mapping and appends it to the list of its pair. Its user data is not set. */
 __attribute__((always_inline)) static inline gpuvm_va gpuvm__record_new(struct gpuvm *vm, uint64_t addr,
                                                                         uint64_t offset, gpuvm_bo bo)
