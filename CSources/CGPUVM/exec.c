@@ -279,14 +279,16 @@ __attribute__((always_inline)) static inline int exec_free(struct gpuvm *vm, con
 
 /* Where one mapping of the same bounds is replaced: its entry stays and gets another id. */
 __attribute__((always_inline)) static inline int exec_same(struct gpuvm *vm, const struct gpuvm_req *q,
-                                                           struct gpuvm_ops *ops, gpuvm_va *entry)
+                                                           struct gpuvm_ops *ops, unsigned at)
 {
+    gpuvm_va *va = &vm->recent.leaf->va[at];
     struct rest none;
     int rc = room(vm, ops, 1);
     if (rc)
         return rc;
-    cut(vm, q, q->addr, q->addr + q->range, *entry, ops, &none);
-    *entry = map(vm, q, ops);
+    cut(vm, q, q->addr, q->addr + q->range, *va, ops, &none);
+    *va = map(vm, q, ops);
+    vm->next = at + 1;
     vm->version++;
     return 2;
 }
@@ -303,6 +305,7 @@ __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, cons
     struct splice s = {0};
     replace(vm, q, leaf, at, to, ops, &s);
     vm->isa.leaf_splice(leaf, at, to - at, &s);
+    vm->next = at + s.count;
     vm->entries += s.count;
     vm->entries -= to - at;
     vm->version++;
@@ -350,7 +353,7 @@ __attribute__((always_inline)) static inline int exec_split(struct gpuvm *vm, co
         else if (reached_from_before(leaf, q->addr))
             return exec_long(vm, q, ops, reserved);
         if (at < leaf->count && leaf->start[at] == q->addr && leaf->end[at] == end && q->kind == GPUVM_REQ_MAP)
-            return exec_same(vm, q, ops, &leaf->va[at]);
+            return exec_same(vm, q, ops, at);
         unsigned to = run_end(leaf, at, end);
         if (end >= vm->recent.hi && leaves_cell(leaf, at, to, end, vm->recent.hi))
             return exec_long(vm, q, ops, reserved);

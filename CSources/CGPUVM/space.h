@@ -56,6 +56,7 @@ struct gpuvm {
     /* the map */
     void *root;
     unsigned height; /* inner levels above the leaves */
+    unsigned next;   /* the place behind what was replaced last, wherever that was */
     struct cell recent; /* the leaf used last; its bounds are empty when there is none */
     struct cell *cell;  /* = &recent: look-ups, which change nothing else, remember by it */
     uint64_t version;   /* grows with every change */
@@ -239,13 +240,19 @@ static inline bool gpuvm__in_cell(const struct cell *c, uint64_t key)
     return key - c->lo < c->hi - c->lo;
 }
 
-/* The starts <= key in the leaf of the key's cell; at its ends, where work in order is done, without a search. */
+/*
+ * The starts <= key in the leaf of the key's cell; at its ends and behind what was replaced last, where work in order
+ * is done, without a search.
+ */
 static inline unsigned gpuvm__leaf_seek(const struct gpuvm *vm, const struct leaf *leaf, uint64_t key)
 {
-    unsigned n = leaf->count;
+    unsigned n = leaf->count, next = vm->next;
     if (n && leaf->end[n - 1] <= key)
         return n;
-    return key < leaf->start[1] ? key >= leaf->start[0] : vm->isa.leaf_count(leaf, key);
+    if (key < leaf->start[1])
+        return key >= leaf->start[0];
+    bool there = next + 1 < LEAF_MAX && leaf->start[next] <= key && key < leaf->start[next + 1];
+    return there ? next + 1 : vm->isa.leaf_count(leaf, key);
 }
 
 /*
