@@ -104,25 +104,29 @@ AVX2 static inline unsigned inner_count_avx2(const struct inner *inner, uint64_t
 #define LEAF_COUNT    leaf_count_avx2
 #include "descend.h"
 
-#define AVX512 __attribute__((target("avx512f,popcnt")))
+#define AVX512 __attribute__((target("avx512f,avx512dq,popcnt")))
 
-AVX512 static inline unsigned le8(const uint64_t *keys, __m512i k)
+/* The keys are the second operand so that the comparison takes them from memory. */
+AVX512 static inline __mmask16 le8(const uint64_t *keys, __m512i k)
 {
-    return _mm512_cmple_epu64_mask(_mm512_load_si512((const void *)keys), k);
+    return _mm512_cmpge_epu64_mask(k, _mm512_load_si512((const void *)keys));
+}
+
+AVX512 static inline unsigned le16(const uint64_t *keys, __m512i k)
+{
+    return _cvtmask16_u32(_mm512_kunpackb(le8(keys + 8, k), le8(keys, k)));
 }
 
 AVX512 static inline unsigned leaf_count_avx512(const struct leaf *leaf, uint64_t key)
 {
     const __m512i k = _mm512_set1_epi64((int64_t)key);
-    const uint64_t *s = leaf->start;
-    return (unsigned)__builtin_popcount(le8(s, k) | le8(s + 8, k) << 8 | le8(s + 16, k) << 16 | le8(s + 24, k) << 24);
+    return (unsigned)__builtin_popcount(le16(leaf->start, k) | le16(leaf->start + 16, k) << 16);
 }
 
 AVX512 static inline unsigned inner_count_avx512(const struct inner *inner, uint64_t key)
 {
     const __m512i k = _mm512_set1_epi64((int64_t)key);
-    unsigned lines = (unsigned)__builtin_popcount(le8(inner->top, k) | le8(inner->top + 8, k) << 8);
-    unsigned from = lines * LINE_KEYS;
+    unsigned from = (unsigned)__builtin_popcount(le16(inner->top, k)) * LINE_KEYS;
     __builtin_prefetch(&inner->child[from]);
     return from + (unsigned)__builtin_popcount(le8(&inner->key[from], k));
 }
@@ -254,7 +258,7 @@ AVX512 static void leaf_splice_avx512(struct leaf *leaf, unsigned at, unsigned r
 struct isa gpuvm__isa(enum isa_level most)
 {
 #if defined(__x86_64__)
-    if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512f"))
+    if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512dq"))
         return (struct isa){descend_avx512,     leaf_count_avx512, inner_count_avx512,
                             leaf_insert_avx512, leaf_erase_avx512, leaf_splice_avx512};
     if (most >= ISA_AVX2 && __builtin_cpu_supports("avx2"))
