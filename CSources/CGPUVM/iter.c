@@ -7,6 +7,8 @@
  */
 #include "warm.h"
 
+enum { FETCH_AHEAD = 4 }; /* leaves */
+
 void gpuvm_iter_init(struct gpuvm_iter *it, const struct gpuvm *vm, uint64_t addr, uint64_t range)
 {
     bool whole = !addr && !range;
@@ -26,66 +28,89 @@ static struct place lower(const struct gpuvm *vm, uint64_t key)
     return gpuvm__lower_at((struct place){cell.leaf, at}, key);
 }
 
-/* Where the iterator stands; false at the end. */
-static bool here(struct gpuvm_iter *it, struct place *p)
+/* Stands at `at` of a leaf, or at the end. */
+static inline void stand(struct gpuvm_iter *it, const struct leaf *leaf, unsigned at)
 {
+    it->done = !leaf || leaf->start[at] >= it->end;
     if (it->done)
-        return false;
-    if (it->version == it->vm->version) {
-        *p = (struct place){it->leaf, it->index};
-        return true;
-    }
-    *p = it->next == KEY_NONE ? (struct place){0} : lower(it->vm, it->next);
-    if (p->leaf && p->leaf->start[p->at] < it->end)
-        return true;
-    it->done = true;
-    return false;
-}
-
-/* In a large space: the leaf after the next one, whose place the next one tells, which was asked for before. */
-static void fetch_ahead(const struct gpuvm *vm, const struct leaf *leaf)
-{
-    if (vm->height >= WARM_HEIGHT && leaf && leaf->next && leaf->next->next)
-        gpuvm__fetch(leaf->next->next, offsetof(struct leaf, va));
-}
-
-/* Steps to `at` of the leaf, or to the first mapping behind the leaf. */
-static void advance(struct gpuvm_iter *it, const struct leaf *leaf, unsigned at)
-{
-    if (at == leaf->count) {
-        leaf = gpuvm__leaf_after(leaf);
-        at = 0;
-        fetch_ahead(it->vm, leaf);
-    }
-    if (!leaf || leaf->start[at] >= it->end) {
-        it->done = true;
         return;
-    }
+    unsigned limit = leaf->count;
+    while (leaf->start[limit - 1] >= it->end)
+        limit--;
     it->next = leaf->start[at];
     it->leaf = leaf;
     it->index = at;
+    it->limit = limit;
+}
+
+/* Where the iterator stands is looked up anew. */
+static void look(struct gpuvm_iter *it)
+{
+    struct place p = it->next == KEY_NONE ? (struct place){0} : lower(it->vm, it->next);
+    stand(it, p.leaf, p.at);
+    it->parent = NULL;
     it->version = it->vm->version;
+}
+
+/* False at the end. */
+static inline bool here(struct gpuvm_iter *it)
+{
+    if (!it->done && it->version != it->vm->version)
+        look(it);
+    return !it->done;
+}
+
+static void find_parent(struct gpuvm_iter *it, uint64_t key)
+{
+    const struct inner *n = it->vm->root;
+    for (unsigned level = it->vm->height; --level;)
+        n = n->child[it->vm->isa.inner_count(n, key)];
+    it->parent = n;
+    it->slot = it->vm->isa.inner_count(n, key);
+}
+
+/* In a large space: asks for the leaves ahead of one, which the parent tells sooner than the leaves before them. */
+static void fetch_ahead(struct gpuvm_iter *it, const struct leaf *leaf)
+{
+    const struct inner *parent = it->parent;
+    unsigned ahead = FETCH_AHEAD;
+    if (!parent || ++it->slot >= parent->count) {
+        find_parent(it, leaf->start[0]);
+        parent = it->parent;
+        ahead = 1;
+    }
+    for (; ahead <= FETCH_AHEAD && it->slot + ahead < parent->count; ahead++)
+        gpuvm__fetch(parent->child[it->slot + ahead], offsetof(struct leaf, va));
+}
+
+static inline void next_leaf(struct gpuvm_iter *it)
+{
+    const struct leaf *leaf = gpuvm__leaf_after(it->leaf);
+    if (leaf && it->vm->height >= WARM_HEIGHT)
+        fetch_ahead(it, leaf);
+    stand(it, leaf, 0);
 }
 
 bool gpuvm_iter_next(struct gpuvm_iter *it, struct gpuvm_mapping *out)
 {
-    struct place p;
-    if (!here(it, &p))
+    if (!here(it))
         return false;
-    gpuvm__fill(it->vm, p.leaf, p.at, out);
-    advance(it, p.leaf, p.at + 1);
+    const struct leaf *leaf = it->leaf;
+    gpuvm__fill(it->vm, leaf, it->index, out);
+    if (++it->index < it->limit)
+        it->next = leaf->start[it->index];
+    else
+        next_leaf(it);
     return true;
 }
 
 bool gpuvm_iter_run(struct gpuvm_iter *it, struct gpuvm_run *out)
 {
-    struct place p;
-    if (!here(it, &p))
+    if (!here(it))
         return false;
-    unsigned n = p.leaf->count;
-    while (p.leaf->start[n - 1] >= it->end)
-        n--;
-    *out = (struct gpuvm_run){&p.leaf->start[p.at], &p.leaf->end[p.at], &p.leaf->va[p.at], n - p.at};
-    advance(it, p.leaf, n);
+    const struct leaf *leaf = it->leaf;
+    unsigned at = it->index;
+    *out = (struct gpuvm_run){&leaf->start[at], &leaf->end[at], &leaf->va[at], it->limit - at};
+    next_leaf(it);
     return true;
 }

@@ -164,9 +164,10 @@ void gpuvm_find_first_many(const struct gpuvm *vm, const struct gpuvm_range *ran
 struct gpuvm_iter {
     const struct gpuvm *vm;
     uint64_t next, end; /* go on at the first mapping that ends after `next`; stop at one starting at or after `end` */
-    uint64_t version;   /* of the space when `leaf` and `index` were right */
-    const void *leaf;
-    uint32_t index;
+    uint64_t version;   /* of the space when what follows was right */
+    const void *leaf, *parent;
+    uint32_t index, limit; /* in the leaf: the next mapping and the end of those to visit */
+    uint32_t slot;         /* the leaf's in its parent */
     bool done;
 };
 
