@@ -80,7 +80,7 @@ __attribute__((always_inline)) static inline gpuvm_va map(struct gpuvm *vm, cons
 }
 
 /* Starts loading the records of a run. */
-static inline void fetch_run(const struct gpuvm *vm, const struct leaf *leaf, unsigned at, unsigned to)
+__attribute__((always_inline)) static inline void fetch_run(const struct gpuvm *vm, const struct leaf *leaf, unsigned at, unsigned to)
 {
     if (to - at < 2 || vm->height < WARM_HEIGHT)
         return;
