@@ -406,16 +406,18 @@ static int sum(size_t ops)
     return ops > INT_MAX ? INT_MAX : (int)ops;
 }
 
-/* Carries out checked requests in order; where one fails, says which. */
+/* Carries out checked requests in order; where one fails, says which. `ahead`: they are of a batch, looked up there. */
 __attribute__((always_inline)) static inline int exec_each(struct gpuvm *vm, const struct gpuvm_req *q, size_t n,
-                                                           struct gpuvm_ops *ops, bool reserved, size_t *failed)
+                                                           struct gpuvm_ops *ops, const struct ahead *ahead,
+                                                           size_t *failed)
 {
-    const struct gpuvm_req *first = q, *end = q + n;
     size_t done = 0;
-    for (; q < end; q++) {
-        int rc = q->kind == GPUVM_REQ_MADVISE ? exec_madvise(vm, q, ops, reserved) : exec_split(vm, q, ops, reserved);
+    for (size_t i = 0; i < n; i++, q++) {
+        if (ahead)
+            gpuvm__hand_over(vm, ahead, i);
+        int rc = q->kind == GPUVM_REQ_MADVISE ? exec_madvise(vm, q, ops, ahead) : exec_split(vm, q, ops, ahead);
         if (rc < 0) {
-            *failed = (size_t)(q - first);
+            *failed = i;
             return rc;
         }
         done += (size_t)rc;
@@ -426,18 +428,19 @@ __attribute__((always_inline)) static inline int exec_each(struct gpuvm *vm, con
 /* Compiled apart for one request and for many, and with a list. */
 __attribute__((noinline)) static int exec_one(struct gpuvm *vm, const struct gpuvm_req *q, size_t *failed)
 {
-    return exec_each(vm, q, 1, NULL, false, failed);
+    return exec_each(vm, q, 1, NULL, NULL, failed);
 }
 
-__attribute__((noinline)) static int exec_many(struct gpuvm *vm, const struct gpuvm_req *q, size_t n, size_t *failed)
+__attribute__((noinline)) static int exec_many(struct gpuvm *vm, const struct gpuvm_req *q, size_t n,
+                                               const struct ahead *ahead, size_t *failed)
 {
-    return exec_each(vm, q, n, NULL, true, failed);
+    return exec_each(vm, q, n, NULL, ahead, failed);
 }
 
 __attribute__((noinline)) static int exec_listed(struct gpuvm *vm, const struct gpuvm_req *q, size_t n,
-                                                 struct gpuvm_ops *ops, bool reserved, size_t *failed)
+                                                 struct gpuvm_ops *ops, const struct ahead *ahead, size_t *failed)
 {
-    return exec_each(vm, q, n, ops, reserved, failed);
+    return exec_each(vm, q, n, ops, ahead, failed);
 }
 
 /* A request by itself asks for nodes only where a leaf is full. */
@@ -447,7 +450,7 @@ static inline int exec_single(struct gpuvm *vm, const struct gpuvm_req *q, struc
     rc = rc ? rc : gpuvm__records_reserve(vm, RECORDS_MOST);
     if (rc)
         return rc;
-    return ops ? exec_listed(vm, q, 1, ops, false, failed) : exec_one(vm, q, failed);
+    return ops ? exec_listed(vm, q, 1, ops, NULL, failed) : exec_one(vm, q, failed);
 }
 
 /* Checks all requests and makes sure of what they need at most. */
@@ -471,14 +474,16 @@ static int prepare(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, siz
 
 static int exec_batch(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct gpuvm_ops *ops, size_t *failed)
 {
+    struct ahead ahead;
     size_t done = 0;
     int rc = prepare(vm, reqs, n, failed);
     if (rc)
         return rc;
     for (size_t at = 0, some; at < n; at += some) {
         some = n - at < WARM_MOST ? n - at : WARM_MOST;
-        gpuvm__warm(vm, reqs + at, some);
-        rc = ops ? exec_listed(vm, reqs + at, some, ops, true, failed) : exec_many(vm, reqs + at, some, failed);
+        gpuvm__warm(vm, reqs + at, some, &ahead);
+        rc = ops ? exec_listed(vm, reqs + at, some, ops, &ahead, failed)
+                 : exec_many(vm, reqs + at, some, &ahead, failed);
         if (rc < 0) {
             *failed += at;
             return rc;
@@ -595,10 +600,12 @@ int gpuvm_remove_many(struct gpuvm *vm, const gpuvm_va *va, size_t n, size_t *fa
     size_t unused;
     failed = failed ? failed : &unused;
     *failed = 0;
+    struct ahead ahead;
     int rc = unlink_all(vm, va, n, failed);
     for (size_t i = 0; !rc && i < n; i++) {
         if (i % WARM_MOST == 0)
-            gpuvm__warm_leaves(vm, &va[i], n - i);
+            gpuvm__warm_leaves(vm, &va[i], n - i, &ahead);
+        gpuvm__hand_over(vm, &ahead, i % WARM_MOST);
         struct record *r = gpuvm__record(vm, va[i]);
         uint64_t addr = r->addr;
         gpuvm__record_free(vm, va[i], r);

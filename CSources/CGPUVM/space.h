@@ -60,6 +60,7 @@ struct gpuvm {
     struct cell recent; /* the leaf used last; its bounds are empty when there is none */
     struct cell *cell;  /* = &recent: look-ups, which change nothing else, remember by it */
     uint64_t version;   /* grows with every change */
+    uint64_t shape;     /* grows when cells change */
     size_t entries;     /* the reserved range counted */
     size_t leaves, inners;
     struct leaf *sparse; /* leaves to join once no victim is held */
@@ -230,9 +231,11 @@ static inline void gpuvm__relink(struct gpuvm *vm, gpuvm_va va, const struct rec
 /* Removes all mappings but the kernel's, none of them held, at once. */
 void gpuvm__clear(struct gpuvm *vm);
 
+/* Cells have changed. */
 static inline void gpuvm__forget(struct gpuvm *vm)
 {
     vm->recent = (struct cell){0};
+    vm->shape++;
 }
 
 static inline bool gpuvm__in_cell(const struct cell *c, uint64_t key)

@@ -6,70 +6,84 @@
  */
 #include "warm.h"
 
-/* From the root to the leaves, one level down for all keys at a time. Of the leaves the starts are fetched. */
-static void descend(const struct gpuvm *vm, const uint64_t *key, unsigned n, const struct leaf **leaf)
+/*
+ * From the root to the leaves, one level down for all keys at a time; `bounds`: their cells' too. Of the leaves the
+ * starts are fetched.
+ */
+__attribute__((always_inline)) static inline void descend(const struct gpuvm *vm, const uint64_t *key, unsigned n,
+                                                          bool bounds, struct cell *cell)
 {
     const void *node[WARM_MOST];
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         node[i] = vm->root;
+        cell[i] = (struct cell){.hi = KEY_NONE};
+    }
     for (unsigned level = vm->height; level; level--)
         for (unsigned i = 0; i < n; i++) {
             const struct inner *inner = node[i];
-            node[i] = inner->child[vm->isa.inner_count(inner, key[i])];
+            unsigned at = vm->isa.inner_count(inner, key[i]);
+            node[i] = inner->child[at];
             if (level == 1)
-                gpuvm__fetch(((const struct leaf *)node[i])->start, sizeof leaf[i]->start);
+                gpuvm__fetch(((const struct leaf *)node[i])->start, sizeof cell->leaf->start);
             else
                 gpuvm__fetch(((const struct inner *)node[i])->top, sizeof inner->top);
+            if (!bounds)
+                continue;
+            cell[i].lo = at ? inner->key[at - 1] : cell[i].lo;
+            cell[i].hi = inner->key[at] < cell[i].hi ? inner->key[at] : cell[i].hi;
         }
     for (unsigned i = 0; i < n; i++)
-        leaf[i] = node[i];
+        cell[i].leaf = (struct leaf *)(uintptr_t)node[i];
 }
 
 void gpuvm__look_many(const struct gpuvm *vm, const uint64_t *key, unsigned n, struct place *out)
 {
-    const struct leaf *leaf[WARM_MOST];
-    descend(vm, key, n, leaf);
+    struct cell cell[WARM_MOST];
+    descend(vm, key, n, false, cell);
     for (unsigned i = 0; i < n; i++) {
-        unsigned at = vm->isa.leaf_count(leaf[i], key[i]);
-        out[i] = (struct place){leaf[i], at};
+        const struct leaf *leaf = cell[i].leaf;
+        unsigned at = vm->isa.leaf_count(leaf, key[i]);
+        out[i] = (struct place){leaf, at};
         if (at) {
-            __builtin_prefetch(&leaf[i]->end[at - 1]);
-            __builtin_prefetch(&leaf[i]->va[at - 1]);
+            __builtin_prefetch(&leaf->end[at - 1]);
+            __builtin_prefetch(&leaf->va[at - 1]);
         }
     }
 }
 
 /* The leaves of keys: all of them, as requests change them. */
-static void warm(const struct gpuvm *vm, const uint64_t *key, unsigned n, const struct leaf **leaf)
+static void warm(const struct gpuvm *vm, const uint64_t *key, unsigned n, struct cell *cell)
 {
-    descend(vm, key, n, leaf);
+    descend(vm, key, n, true, cell);
     for (unsigned i = 0; i < n; i++) {
-        __builtin_prefetch(leaf[i]);
-        gpuvm__fetch(leaf[i]->end, sizeof *leaf[i] - offsetof(struct leaf, end));
+        __builtin_prefetch(cell[i].leaf);
+        gpuvm__fetch(cell[i].leaf->end, sizeof *cell->leaf - offsetof(struct leaf, end));
     }
 }
 
-void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t total)
+void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct ahead *ahead)
 {
-    const struct leaf *leaf[WARM_MOST];
-    uint64_t key[WARM_MOST], end[WARM_MOST];
+    uint64_t key[WARM_MOST];
     gpuvm_va va[VICTIMS_MOST];
-    unsigned n = 0, victims = 0;
-    if (vm->height < WARM_HEIGHT || total < WARM_LEAST)
+    unsigned far = 0, victims = 0;
+    ahead->shape = vm->shape - 1;
+    if (vm->height < WARM_HEIGHT || n < WARM_LEAST)
         return;
-    for (size_t i = 0; i < total; i++)
-        if (!gpuvm__in_cell(&vm->recent, reqs[i].addr)) {
-            key[n] = reqs[i].addr;
-            end[n++] = reqs[i].addr + reqs[i].range;
-        }
-    if (n < WARM_LEAST)
+    for (size_t i = 0; i < n; i++) {
+        key[i] = reqs[i].addr;
+        far += !gpuvm__in_cell(&vm->recent, key[i]);
+    }
+    if (far < WARM_LEAST)
         return;
-    warm(vm, key, n, leaf);
-    for (unsigned i = 0; i < n; i++) {
-        unsigned at = vm->isa.leaf_count(leaf[i], key[i]);
-        at -= at && leaf[i]->end[at - 1] > key[i];
-        for (; at < leaf[i]->count && leaf[i]->start[at] < end[i] && victims < VICTIMS_MOST; at++)
-            va[victims++] = leaf[i]->va[at];
+    warm(vm, key, (unsigned)n, ahead->cell);
+    ahead->shape = vm->shape;
+    for (size_t i = 0; i < n; i++) {
+        const struct leaf *leaf = ahead->cell[i].leaf;
+        uint64_t end = key[i] + reqs[i].range;
+        unsigned at = vm->isa.leaf_count(leaf, key[i]);
+        at -= at && leaf->end[at - 1] > key[i];
+        for (; at < leaf->count && leaf->start[at] < end && victims < VICTIMS_MOST; at++)
+            va[victims++] = leaf->va[at];
     }
     gpuvm__warm_records(vm, va, victims);
 }
@@ -86,14 +100,15 @@ void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n)
             gpuvm__fetch_neighbours(vm, va[i]);
 }
 
-void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t total)
+void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t total, struct ahead *ahead)
 {
-    const struct leaf *leaf[WARM_MOST];
     uint64_t key[WARM_MOST] = {0};
     unsigned n = 0;
+    ahead->shape = vm->shape - 1;
     if (vm->height < WARM_HEIGHT)
         return;
     for (; n < total && n < WARM_MOST; n++)
         key[n] = gpuvm__record(vm, va[n])->addr;
-    warm(vm, key, n, leaf);
+    warm(vm, key, n, ahead->cell);
+    ahead->shape = vm->shape;
 }

@@ -38,13 +38,26 @@ __attribute__((always_inline)) static inline void gpuvm__fetch_neighbours(const 
         gpuvm__fetch_record(vm, r->next);
 }
 
-/* Starts loading what the next requests, WARM_MOST or fewer, will touch. A hint: changes nothing. */
-void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n);
+/* Where the next few requests begin: looked up once for fetching them and for carrying them out. */
+struct ahead {
+    struct cell cell[WARM_MOST];
+    uint64_t shape; /* the space's, of which these are the cells */
+};
+
+/* Remembers the cell of the i-th request, if that is known still. */
+static inline void gpuvm__hand_over(struct gpuvm *vm, const struct ahead *ahead, size_t i)
+{
+    if (ahead->shape == vm->shape)
+        vm->recent = ahead->cell[i];
+}
+
+/* Starts loading what the next requests, WARM_MOST or fewer, will touch. */
+void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct ahead *ahead);
 
 /* The same for mappings, which may be ids of any kind: their records and what unlinking writes. */
 void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n);
 /* The same for the next of some live mappings: their leaves. */
-void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t n);
+void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t n, struct ahead *ahead);
 
 /* gpuvm__look() for at most WARM_MOST keys, none of them KEY_NONE; what a look-up reads there is being loaded. */
 void gpuvm__look_many(const struct gpuvm *vm, const uint64_t *key, unsigned n, struct place *out);
