@@ -1,6 +1,6 @@
 /*
  * Law: what is asked for many at once is what it is one by one, in spaces of every height, errors and state included:
- * look-ups, lists of ops, removals.
+ * look-ups, lists of ops, removals, requests.
  */
 #include "gpuvm_test.h"
 
@@ -160,6 +160,71 @@ static void removals(void)
     }
 }
 
+/* What is mapped where, in each object's order too; ids and ages left out. */
+static uint64_t content(void)
+{
+    struct gpuvm_iter it;
+    struct gpuvm_mapping m;
+    uint64_t hash = gpuvm_count(vm);
+    gpuvm_iter_init(&it, vm, 0, 0);
+    while (gpuvm_iter_next(&it, &m))
+        hash = (hash ^ m.addr ^ m.range << 20 ^ m.offset << 40 ^ (uint64_t)m.bo << 32) * 0x9e3779b97f4a7c15u;
+    for (int i = 1; i < BOS; i++)
+        for (gpuvm_va va = gpuvm_bo_first(vm, bo[i]); va; va = gpuvm_bo_next(vm, va)) {
+            EQ(gpuvm_get(vm, va, &m), 0);
+            hash = (hash ^ m.addr) * 0x9e3779b97f4a7c15u + (hash >> 29);
+        }
+    return hash;
+}
+
+/* One by one into a list that is undone, then all at once. Many replace mappings of the same bounds, in rows. */
+static void requests(void)
+{
+    struct gpuvm_req q[MOST];
+    struct gpuvm_ops ops;
+    struct gpuvm_mapping m;
+    size_t n = 0, done = 0, failed;
+    uint64_t row = an_addr();
+    gpuvm_ops_init(&ops, NULL);
+    while (n < MOST) {
+        q[n] = a_request();
+        gpuvm_va va = gpuvm_find_first(vm, row, UNIT * 20);
+        if (va && rng_below(&rng, 2)) {
+            EQ(gpuvm_get(vm, va, &m), 0);
+            q[n].addr = m.addr;
+            q[n].range = m.range;
+            row = m.addr + m.range;
+        }
+        bool good = q[n].bo != 77 && q[n].kind <= GPUVM_REQ_MADVISE && q[n].range &&
+                    gpuvm_range_valid(vm, q[n].addr, q[n].range);
+        n += good || !rng_below(&rng, 1000); /* a few bad ones */
+        row = rng_below(&rng, 20) ? row : an_addr();
+    }
+    uint64_t before = content();
+    for (size_t i = 0; i < n; i++) {
+        int rc = gpuvm_exec(vm, &q[i], 1, &ops, NULL);
+        if (rc < 0)
+            break;
+        done++;
+    }
+    uint64_t single = content(), count = ops.count;
+    gpuvm_ops_revert(vm, &ops, 0);
+    EQ(content(), before);
+    int rc = gpuvm_exec(vm, q, n, rng_below(&rng, 2) ? &ops : NULL, &failed);
+    if (done == n)
+        EQ(rc, count);
+    else
+        EQ(failed, done);
+    EQ(content(), done == n ? single : before);
+    if (rng_below(&rng, 2)) {
+        gpuvm_ops_revert(vm, &ops, 0);
+        EQ(ops.count, 0);
+    } else {
+        gpuvm_ops_commit(vm, &ops);
+    }
+    gpuvm_ops_fini(&ops);
+}
+
 /* Without a list, wide ranges are taken out together, and all at once where nothing else is there. */
 static void wide(void)
 {
@@ -185,7 +250,7 @@ static void wide(void)
     }
 }
 
-static void run(uint64_t n, int rounds)
+static void run(uint64_t n, int rounds, int most)
 {
     make_space(n);
     for (int round = 0; round < rounds; round++) {
@@ -194,6 +259,8 @@ static void run(uint64_t n, int rounds)
             look_ups();
             op_lists();
             removals();
+            if (i < most)
+                requests();
         }
         check_space(vm);
         wide();
@@ -204,8 +271,8 @@ static void run(uint64_t n, int rounds)
 int main(void)
 {
     rng.state = seed_from_environment("gpuvm_many");
-    run(40, 100);
-    run(2000, 20);
-    run(200000, 8);
+    run(40, 100, 50);
+    run(2000, 20, 50);
+    run(200000, 8, 10);
     return 0;
 }
