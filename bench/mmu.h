@@ -19,6 +19,8 @@ struct mmu_peer {
     int (*put)(struct mmu_space *, uint64_t va, uint64_t size, unsigned shift);
     /* More pieces than a few: calls that give the same array must mean the same pieces. */
     int (*map)(struct mmu_space *, const struct nvmmu_map *);
+    /* Ours only. */
+    size_t (*map_parts)(struct mmu_space *, const struct nvmmu_map *, const struct nvmmu_part *parts, size_t n);
     int (*unmap)(struct mmu_space *, uint64_t va, uint64_t size, unsigned shift, bool sparse);
     int (*sparse)(struct mmu_space *, uint64_t va, uint64_t size, bool ref);
     /* Around what is one batch. */

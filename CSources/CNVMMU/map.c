@@ -1,6 +1,7 @@
 /*
  * Entries of referenced pages: written by map, cleared by unmap. Everything is checked before the first entry
- * changes; nothing is allocated.
+ * changes; nothing is allocated. Parts of an object that are mapped in a row share what was found for the one before: the
+ * source, the piece of memory and the table.
  */
 #include <errno.h>
 
@@ -11,7 +12,35 @@
 /* Where in the object we are. */
 struct place {
     const struct nvmmu_piece *piece;
-    uint64_t offset; /* into *piece, or into the list of pages */
+    uint64_t offset; /* into *piece */
+};
+
+/* A part that was checked. */
+struct plan {
+    const struct source *source;
+    struct place first;
+    unsigned depth, h;
+};
+
+/* Where entries of one table show one piece of memory, by pages of one size and kind. */
+struct spot {
+    uint64_t va, covers;    /* of the table; covers 0: there is no spot */
+    uint64_t offset, bytes; /* of the object. All of that suits */
+    unsigned shift;
+    uint8_t kind;
+    uint8_t h;
+    const struct shape *sh;
+    struct table *t;
+    uint64_t word, step; /* of the page at `offset`, and what each further one adds */
+};
+
+/* Parts of an object that are mapped in a row. */
+struct row {
+    const struct nvmmu_map *m; /* but for what each part has itself */
+    uint64_t asked;
+    const struct nvmmu_piece *piece; /* that the last one began in, if it was looked for, */
+    uint64_t begin;                  /* which begins so far into the object */
+    struct spot spot;
 };
 
 /* The kind as it is written, and its tags. `plain` is the uncompressed kind. */
@@ -22,11 +51,11 @@ static int kind_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, uns
     bool compressible = plain != kind, keep = vmm->gsp_rm || f->traits & NVMMU_TRAIT_PCF;
 
     if (compressible && f->traits & NVMMU_TRAIT_OBJECT_TAGS) {
-        if (s->pte.aperture != NVMMU_VRAM || !(vmm->pages_of[m->shift].flags & NVMMU_PAGE_COMP))
+        if (s->pte.aperture != NVMMU_VRAM || !(vmm->pages_of[s->shift].flags & NVMMU_PAGE_COMP))
             return -EINVAL;
         keep = m->comptags;
         s->tags = keep ? TAGS_BY_OFFSET : UNTAGGED;
-    } else if (compressible && keep && f->traits & NVMMU_TRAIT_TAGS && m->shift >= 16) {
+    } else if (compressible && keep && f->traits & NVMMU_TRAIT_TAGS && s->shift >= 16) {
         s->tags = TAGS_BY_ADDRESS; /* a line for every 64 KiB of VRAM; smaller pages get none */
     }
     s->pte.kind = (uint16_t)(keep ? kind : plain);
@@ -49,22 +78,23 @@ static int storage_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, 
     if (!s->pte.comp)
         return 0;
     s->tags = TAGS_BY_OFFSET;
-    return s->pte.aperture == NVMMU_VRAM && vmm->pages_of[m->shift].flags & NVMMU_PAGE_COMP ? 0 : -EINVAL;
+    return s->pte.aperture == NVMMU_VRAM && vmm->pages_of[s->shift].flags & NVMMU_PAGE_COMP ? 0 : -EINVAL;
 }
 
-static int attributes_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, struct source *out)
+static int attributes_init(const struct nvmmu_vmm *vmm, const struct nvmmu_map *m, const struct nvmmu_part *p,
+                           struct source *out)
 {
     const struct nvmmu_format *f = vmm->format;
-    unsigned kind = m->defaults ? 0 : m->kind;
+    unsigned kind = m->defaults ? 0 : p->kind;
     bool by_target = (m->defaults || f->traits & NVMMU_TRAIT_PCF) && !(f->traits & NVMMU_TRAIT_NO_VOL);
     uint8_t need = m->target == NVMMU_VRAM ? NVMMU_PAGE_VRAM : NVMMU_PAGE_HOST;
     int plain = nvmmu_kind_uncompressed(f, kind);
 
     if (m->target > NVMMU_NCOH || f->aperture[m->target] == NVMMU_REFUSED ||
-        !(vmm->pages_of[m->shift].flags & need) || plain < 0)
+        !(vmm->pages_of[p->shift].flags & need) || plain < 0)
         return -EINVAL;
     *out = (struct source){
-        .shift = m->shift,
+        .shift = p->shift,
         .comptag = m->comptag,
         .pte = {
             .aperture = f->aperture[m->target],
@@ -130,21 +160,26 @@ static int words_init(const struct nvmmu_format *f, struct source *s)
         s->step = next - s->word;
     s->each = f->gart || (s->tags == TAGS_BY_OFFSET && s->shift == 16 && f->traits & NVMMU_TRAIT_TAG_HALVES);
     s->even = !s->each && s->tags != TAGS_BY_OFFSET;
+    s->plain = s->even && !s->base && !s->tags && !f->block_low;
     return 0;
 }
 
+/* Of a source, but for the size and the kind of its pages. */
+static uint64_t asked_of(const struct nvmmu_map *m)
+{
+    return 1 | (uint64_t)m->vol << 1 | (uint64_t)m->ro << 2 | (uint64_t)m->priv << 3 | (uint64_t)m->defaults << 4 |
+           (uint64_t)m->comptags << 5 | (uint64_t)m->target << 24 | (uint64_t)m->storage << 32 | (uint64_t)m->comp << 40;
+}
+
 /* NULL: what is asked for is refused. */
-static const struct source *source_of(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
+static const struct source *source_of(struct nvmmu_vmm *vmm, const struct row *row, const struct nvmmu_part *p)
 {
     struct source *s = &vmm->source;
-    uint64_t asked = 1 | (uint64_t)m->vol << 1 | (uint64_t)m->ro << 2 | (uint64_t)m->priv << 3 |
-                     (uint64_t)m->defaults << 4 | (uint64_t)m->comptags << 5 | (uint64_t)m->shift << 8 |
-                     (uint64_t)m->kind << 16 | (uint64_t)m->target << 24 | (uint64_t)m->storage << 32 |
-                     (uint64_t)m->comp << 40;
+    uint64_t asked = row->asked | (uint64_t)p->shift << 8 | (uint64_t)p->kind << 16;
 
-    if (s->asked == asked && s->comptag == m->comptag)
+    if (s->asked == asked && s->comptag == row->m->comptag)
         return s;
-    if (attributes_init(vmm, m, s) || words_init(vmm->format, s)) {
+    if (attributes_init(vmm, row->m, p, s) || words_init(vmm->format, s)) {
         s->asked = 0;
         return NULL;
     }
@@ -154,13 +189,16 @@ static const struct source *source_of(struct nvmmu_vmm *vmm, const struct nvmmu_
 
 /* ---- the object's memory ------------------------------------------------------------------------------------ */
 
-static struct place place_first(const struct nvmmu_map *m)
+/* Where it is `offset` into the object, or behind its last piece. */
+static inline struct place place_at(struct row *row, uint64_t offset)
 {
-    struct place at = {m->pieces, m->offset};
+    const struct nvmmu_piece *end = row->m->pieces + row->m->piece_count;
 
-    for (; at.piece && at.piece < m->pieces + m->piece_count && at.offset >= at.piece->size; at.piece++)
-        at.offset -= at.piece->size;
-    return at;
+    if (offset < row->begin)
+        row->piece = row->m->pieces, row->begin = 0;
+    for (; row->piece < end && offset - row->begin >= row->piece->size; row->piece++)
+        row->begin += row->piece->size;
+    return (struct place){row->piece, offset - row->begin};
 }
 
 /* The aperture has no such addresses, given those or-ed together that bound the memory. */
@@ -171,11 +209,11 @@ static bool too_high(const struct nvmmu_format *f, const struct source *s, uint6
 
 /* Tags rise with the address or the offset: the last speak for all. */
 static int pieces_check(const struct nvmmu_format *f, const struct source *s, const struct nvmmu_map *m,
-                        const struct place *first)
+                        const struct nvmmu_part *p, const struct place *first)
 {
     const struct nvmmu_piece *piece = first->piece, *end = m->pieces + m->piece_count;
     const uint64_t page = 1ull << s->shift;
-    uint64_t left = m->size, begin = first->offset, any = 0, odd = 0, highest = 0, word;
+    uint64_t left = p->size, begin = first->offset, any = 0, odd = 0, highest = 0, word;
 
     for (; left && piece < end; piece++, begin = 0) {
         uint64_t addr = piece->addr + begin, n = piece->size - begin < left ? piece->size - begin : left;
@@ -189,16 +227,17 @@ static int pieces_check(const struct nvmmu_format *f, const struct source *s, co
     }
     if (left || odd & (page - 1) || too_high(f, s, any | highest | (highest + s->base)))
         return -EINVAL;
-    return s->tags ? source_word(f, s, highest + 1 - page, m->offset + m->size - page, &word) : 0;
+    return s->tags ? source_word(f, s, highest + 1 - page, p->offset + p->size - page, &word) : 0;
 }
 
-static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s, const struct nvmmu_map *m)
+static int pages_check(const struct nvmmu_vmm *vmm, const struct source *s, const struct nvmmu_map *m,
+                       const struct nvmmu_part *p)
 {
-    const uint64_t *page = m->pages + (m->offset >> 12);
-    size_t n = m->size >> 12;
+    const uint64_t *page = m->pages + (p->offset >> 12);
+    size_t n = p->size >> 12;
     uint64_t any;
 
-    if (m->offset >> 12 > m->page_count || n > m->page_count - (m->offset >> 12))
+    if (p->offset >> 12 > m->page_count || n > m->page_count - (p->offset >> 12))
         return -EINVAL;
     any = vmm->stores->any(page, n);
     for (size_t i = 0; s->base && i < n; i++)
@@ -293,6 +332,19 @@ static void write_pages(struct nvmmu_vmm *vmm, const struct source *s, const str
     }
 }
 
+/* Rows of n entries in memory become words that rise from entry to entry, from row to row too. */
+static inline void words_ramp(const struct nvmmu_vmm *vmm, const struct shape *sh, uint64_t *const *at, size_t rows,
+                              size_t n, uint64_t word, uint64_t step)
+{
+    if (n == 1 && rows == 1)
+        entry_write(at[0], sh->words, word);
+    else if (sh->words == 1)
+        vmm->stores->ramp(at, rows, n, word, step);
+    else
+        for (size_t r = 0; r < rows; r++, word += n * step)
+            vmm->stores->ramp_pairs(at[r], n, word, step);
+}
+
 /* n entries from the i-th on of each of some tables in a row, from memory that begins `offset` into the object. */
 static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct table **t, uint32_t tables, unsigned h,
                       uint32_t i, uint32_t n, uint64_t addr, uint64_t offset)
@@ -303,22 +355,16 @@ static void write_run(struct nvmmu_vmm *vmm, const struct source *s, struct tabl
 
     if (!s->even && !s->each)
         source_word(vmm->format, s, addr, offset, &word);
-    if (n == 1 && !s->each) {
-        entry_write(entry_at(sh, t[0], h, i), sh->words, word);
-        return;
-    }
-    rows_at(sh, t, tables, h, i, at);
-    if (sh->words == 1 && !s->each && !vmm->format->block_low) {
-        vmm->stores->ramp(at, tables, n, word, s->step);
+    if (!s->each && !vmm->format->block_low) {
+        rows_at(sh, t, tables, h, i, at);
+        words_ramp(vmm, sh, at, tables, n, word, s->step);
         return;
     }
     for (uint32_t k = 0; k < tables; k++, word += n * s->step, addr += size, offset += size) {
         if (s->each)
             write_each(vmm, s, t[k], h, i, n, addr, offset);
-        else if (vmm->format->block_low)
-            write_blocks(vmm, t[k], h, i, n, word, s->step);
         else
-            vmm->stores->ramp_pairs(at[k], n, word, s->step);
+            write_blocks(vmm, t[k], h, i, n, word, s->step);
     }
 }
 
@@ -360,59 +406,162 @@ static void write_pieces(struct nvmmu_vmm *vmm, const struct source *s, const st
     *at = (struct place){piece, begin};
 }
 
-/* Everything but the references. */
-static int map_prepare(struct nvmmu_vmm *vmm, const struct nvmmu_map *m, const struct source **s, struct place *first,
-                       unsigned *depth, unsigned *h)
-{
-    int ret = nvmmu__pages_check(vmm, m->va, m->size, m->shift, depth, h);
+/* ---- parts --------------------------------------------------------------------------------------------------- */
 
-    if (ret || m->object_shift < m->shift || m->offset & ((1ull << m->shift) - 1) || !m->pieces == !m->pages ||
-        (m->pages && m->shift != 12))
+static inline struct nvmmu_part part_of(const struct nvmmu_map *m)
+{
+    return (struct nvmmu_part){.va = m->va, .size = m->size, .offset = m->offset, .shift = m->shift, .kind = m->kind};
+}
+
+static inline void row_start(struct row *row, const struct nvmmu_map *m)
+{
+    row->m = m;
+    row->asked = asked_of(m);
+    row->piece = m->pieces;
+    row->begin = 0;
+    row->spot.covers = 0;
+}
+
+/* Everything but the references. */
+static inline int part_check(struct nvmmu_vmm *vmm, struct row *row, const struct nvmmu_part *p, struct plan *plan)
+{
+    const struct nvmmu_map *m = row->m;
+    int ret = nvmmu__pages_check(vmm, p->va, p->size, p->shift, &plan->depth, &plan->h);
+
+    if (ret || m->object_shift < p->shift || p->offset & ((1ull << p->shift) - 1) || !m->pieces == !m->pages ||
+        (m->pages && p->shift != 12))
         return -EINVAL;
-    *s = source_of(vmm, m);
-    if (!*s)
+    plan->source = source_of(vmm, row, p);
+    if (!plan->source)
         return -EINVAL;
-    *first = place_first(m);
-    return m->pages ? pages_check(vmm, *s, m) : pieces_check(vmm->format, *s, m, first);
+    if (m->pages)
+        return pages_check(vmm, plan->source, m, p);
+    plan->first = place_at(row, p->offset);
+    return pieces_check(vmm->format, plan->source, m, p, &plan->first);
 }
 
 int nvmmu__map_check(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 {
-    const struct source *s;
-    struct place first;
-    unsigned depth, h;
+    const struct nvmmu_part p = part_of(m);
+    struct row row;
+    struct plan plan;
 
-    return map_prepare(vmm, m, &s, &first, &depth, &h);
+    row_start(&row, m);
+    return part_check(vmm, &row, &p, &plan);
+}
+
+/* Then all there is to ask of a part is whether it is referenced, which nothing outside of clients' areas is. */
+static inline bool at_spot(const struct spot *spot, const struct nvmmu_part *p)
+{
+    const uint64_t va = p->va - spot->va, offset = p->offset - spot->offset;
+
+    return va < spot->covers && p->size <= spot->covers - va && offset < spot->bytes && p->size <= spot->bytes - offset &&
+           p->shift == spot->shift && p->kind == spot->kind && p->size &&
+           !((va | offset | p->size) & ((1ull << p->shift) - 1));
+}
+
+/* The spot of a part. false: it has none. */
+static inline bool spot_find(struct nvmmu_vmm *vmm, const struct row *row, const struct nvmmu_part *p,
+                             const struct plan *plan, struct spot *spot)
+{
+    const struct source *s = plan->source;
+    const struct nvmmu_piece *piece = plan->first.piece;
+    const struct shape *sh = &vmm->shape[plan->depth];
+    const uint64_t page = 1ull << p->shift, last = piece->addr + (piece->size - 1);
+    struct table *t;
+    bool whole;
+
+    if (!s->plain || p->size > piece->size - plan->first.offset)
+        return false;
+    t = nvmmu__table_at(vmm, p->va, plan->depth);
+    if (!t || p->size > sh->covers - (p->va - t->va))
+        return false;
+    whole = !((piece->addr | row->begin) & (page - 1)) &&
+            !too_high(vmm->format, s, piece->addr | (piece->size - 1) | last);
+    *spot = (struct spot){
+        .va = t->va,
+        .covers = sh->covers,
+        .offset = whole ? row->begin : p->offset,
+        .bytes = whole ? piece->size : p->size,
+        .shift = p->shift,
+        .kind = p->kind,
+        .h = (uint8_t)plan->h,
+        .sh = sh,
+        .t = t,
+        .word = s->word + ((whole ? piece->addr : piece->addr + plan->first.offset) >> p->shift) * s->step,
+        .step = s->step,
+    };
+    return true;
+}
+
+static inline int spot_map(struct nvmmu_vmm *vmm, const struct spot *spot, const struct nvmmu_part *p)
+{
+    const struct chunk c = {(uint32_t)((p->va - spot->va) >> p->shift), (uint32_t)(p->size >> p->shift)};
+    const uint64_t word = spot->word + ((p->offset - spot->offset) >> p->shift) * spot->step;
+    uint64_t *at = entry_at(spot->sh, spot->t, spot->h, c.index);
+
+    if (!held(vmm, spot->sh, spot->t, spot->h, c))
+        return -EINVAL;
+    words_ramp(vmm, spot->sh, &at, 1, c.count, word, spot->step);
+    wrote(vmm, spot->t, spot->h, c.index, c.count);
+    nvmmu__changed(vmm, spot->t->depth, p->va, p->size);
+    return 0;
+}
+
+static int span_map(struct nvmmu_vmm *vmm, const struct row *row, const struct nvmmu_part *p, struct plan *plan)
+{
+    struct span span;
+
+    span_start(&span, vmm, p->va, p->va + p->size, plan->depth, plan->h);
+    span_next(vmm, &span);
+    if (!nvmmu__referenced(vmm, &span))
+        return -EINVAL;
+    do {
+        uint64_t offset = p->offset + (span.va - p->va);
+
+        blocks_cut(vmm, &span);
+        if (row->m->pages)
+            write_pages(vmm, plan->source, &span, row->m->pages + (offset >> 12));
+        else
+            write_pieces(vmm, plan->source, &span, &plan->first, offset);
+        for (uint32_t k = 0; k < span.tables; k++)
+            wrote(vmm, span.slot[k], plan->h, span.c.index, span.c.count);
+    } while (span_next(vmm, &span));
+    nvmmu__changed(vmm, plan->depth, p->va, p->size);
+    return 0;
+}
+
+static inline int part_map(struct nvmmu_vmm *vmm, struct row *row, const struct nvmmu_part *p)
+{
+    struct plan plan;
+
+    if (!at_spot(&row->spot, p)) {
+        if (part_check(vmm, row, p, &plan))
+            return -EINVAL;
+        if (row->m->pages || !spot_find(vmm, row, p, &plan, &row->spot))
+            return span_map(vmm, row, p, &plan);
+    }
+    return spot_map(vmm, &row->spot, p);
+}
+
+size_t nvmmu_vmm_map_parts(struct nvmmu_vmm *vmm, const struct nvmmu_map *map, const struct nvmmu_part *parts, size_t n)
+{
+    struct row row;
+    size_t done = 0;
+
+    row_start(&row, map);
+    nvmmu_vmm_begin(vmm);
+    while (done < n && !part_map(vmm, &row, &parts[done]))
+        done++;
+    nvmmu_vmm_end(vmm);
+    return done;
 }
 
 int nvmmu_vmm_map(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
 {
-    const struct source *s;
-    struct place at;
-    struct span span;
-    unsigned depth, h;
+    const struct nvmmu_part part = part_of(m);
 
-    if (map_prepare(vmm, m, &s, &at, &depth, &h))
-        return -EINVAL;
-    span_start(&span, vmm, m->va, m->va + m->size, depth, h);
-    if (!nvmmu__referenced(vmm, &span))
-        return -EINVAL;
-
-    nvmmu_vmm_begin(vmm);
-    do {
-        uint64_t offset = m->offset + (span.va - m->va);
-
-        blocks_cut(vmm, &span);
-        if (m->pages)
-            write_pages(vmm, s, &span, m->pages + (offset >> 12));
-        else
-            write_pieces(vmm, s, &span, &at, offset);
-        for (uint32_t k = 0; k < span.tables; k++)
-            wrote(vmm, span.slot[k], h, span.c.index, span.c.count);
-    } while (span_next(vmm, &span));
-    nvmmu__changed(vmm, depth, m->va, m->size);
-    nvmmu_vmm_end(vmm);
-    return 0;
+    return nvmmu_vmm_map_parts(vmm, m, &part, 1) ? 0 : -EINVAL;
 }
 
 /* ---- clearing ----------------------------------------------------------------------------------------------- */
@@ -479,6 +628,7 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
     if (ret)
         return ret;
     span_start(&s, vmm, va, va + size, depth, h);
+    span_next(vmm, &s);
     if (!nvmmu__referenced(vmm, &s))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);

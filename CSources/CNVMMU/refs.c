@@ -163,47 +163,22 @@ static inline void entries_unref(struct nvmmu_vmm *vmm, const struct shape *sh, 
         bits_clear_unless(t->bits + sh->holds, refs, i, n);
 }
 
-/* Of a table that is not referenced as a whole, or when there are pfn maps. */
-__attribute__((noinline)) static bool entries_held(const struct nvmmu_vmm *vmm, const struct span *s,
-                                                   const struct table *t)
+bool nvmmu__entries_held(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t, unsigned h,
+                         struct chunk c)
 {
-    const struct chunk c = s->c;
-
-    if (!bits_all(refs_of(s->sh, t, s->h), c.index, c.count))
-        return false;
-    return !vmm->pfn_count || !s->sh->pfn[s->h] || !bits_any(pfn_of(s->sh, t, s->h), c.index, c.count);
+    return bits_all(refs_of(sh, t, h), c.index, c.count) &&
+           (!vmm->pfn_count || !sh->pfn[h] || !bits_any(pfn_of(sh, t, h), c.index, c.count));
 }
 
-/* The entries of this step. */
-static inline bool held(const struct nvmmu_vmm *vmm, const struct span *s)
+bool nvmmu__rest_referenced(struct nvmmu_vmm *vmm, const struct span *s)
 {
-    const unsigned h = s->h;
-    const uint32_t all = vmm->pfn_count ? UINT32_MAX : s->sh->entries[h];
+    struct span rest;
 
-    for (uint32_t k = 0; k < s->tables; k++) {
-        const struct table *t = s->slot[k];
-
-        if (!t || (t->held[h] != all && !entries_held(vmm, s, t)))
+    span_start(&rest, vmm, s->va + s->size, s->end, s->depth, s->h);
+    while (span_next(vmm, &rest))
+        if (!step_held(vmm, &rest))
             return false;
-    }
     return true;
-}
-
-bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *first)
-{
-    struct span rest, *s = first;
-
-    span_next(vmm, s);
-    while (held(vmm, s)) {
-        if (s->va + s->size == s->end)
-            return true;
-        if (s == first) {
-            span_start(&rest, vmm, s->va + s->size, s->end, s->depth, s->h);
-            s = &rest;
-        }
-        span_next(vmm, s);
-    }
-    return false;
 }
 
 /* ---- get and put ------------------------------------------------------------------------------------------ */
@@ -319,6 +294,7 @@ int nvmmu_vmm_put(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned sh
     if (ret)
         return ret;
     span_start(&s, vmm, va, va + size, depth, h);
+    span_next(vmm, &s);
     if (!nvmmu__referenced(vmm, &s))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);

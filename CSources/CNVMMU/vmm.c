@@ -1,5 +1,5 @@
 /*
- * One address space: making it, checking ranges, batches and their flush, and a look inside.
+ * One address space: making it, batches and their flush, and a look inside.
  *
  * Flushes: whatever changes entries says so with nvmmu__changed(); the end of the outermost batch gives one flush for
  * all of it and only then frees the tables that were unlinked. Locking is the caller's (vmm.h).
@@ -165,20 +165,6 @@ struct nvmmu_space nvmmu_vmm_space(const struct nvmmu_vmm *vmm)
         .root = address_of(root_of(vmm)),
         .root_aperture = root_of(vmm)->page->mem.aperture,
     };
-}
-
-/* ---- ranges ----------------------------------------------------------------------------------------------- */
-
-int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
-                      unsigned *h)
-{
-    const struct pages_of *pages = &vmm->pages_of[shift & 63];
-
-    if (shift > 63 || !pages->flags || (va | size) & ((1ull << shift) - 1))
-        return -EINVAL;
-    *depth = pages->depth;
-    *h = pages->h;
-    return nvmmu__range_check(vmm, va, size);
 }
 
 /* ---- batches ---------------------------------------------------------------------------------------------- */

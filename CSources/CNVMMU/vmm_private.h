@@ -88,6 +88,11 @@ struct range {
     uint64_t va, end;
 };
 
+/* A run of entries in one table. */
+struct chunk {
+    uint32_t index, count;
+};
+
 /* Where pages of one size live, and what they are good for. */
 struct pages_of {
     uint8_t depth, h;
@@ -105,6 +110,7 @@ struct source {
     uint64_t word; /* of the page at address 0, which is the object's first */
     uint64_t step; /* what each further page adds to a word */
     bool even; /* words are word + page number * step wherever in the object the page is */
+    bool plain; /* even, and the entries are these words, of any page whose address fits its field */
     bool each; /* they do not rise by steps, or are not 64-bit words */
 };
 
@@ -183,14 +189,17 @@ static inline void nvmmu__changed(struct nvmmu_vmm *vmm, unsigned depth, uint64_
 void nvmmu__changed_elsewhere(struct nvmmu_vmm *vmm, unsigned depth, uint64_t va, uint64_t size);
 /* -EINVAL unless the range lies in a client's area, and is whole pages of a size that exists. */
 static inline int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size);
-int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, unsigned *depth,
-                      unsigned *h);
+static inline int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift,
+                                     unsigned *depth, unsigned *h);
 
 /* ---- refs.c --------------------------------------------------------------------------------------------- */
 
-/* Every entry of a span, which was not stepped yet, is referenced for a page, and none is a pfn map's. If so, it has
- * taken its first step. */
-bool nvmmu__referenced(struct nvmmu_vmm *vmm, struct span *s);
+/* Every entry from this step of a span on is referenced for a page, and none is a pfn map's. */
+static inline bool nvmmu__referenced(struct nvmmu_vmm *vmm, const struct span *s);
+bool nvmmu__rest_referenced(struct nvmmu_vmm *vmm, const struct span *s);
+/* Entries of one table are, where not all of its entries are or there are pfn maps. */
+bool nvmmu__entries_held(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t, unsigned h,
+                         struct chunk c);
 /* SPT entries [i, i + n) came into use, or (already unreferenced) maybe out of it: what the LPT must say. */
 void nvmmu__small_taken(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
 void nvmmu__small_dropped(struct nvmmu_vmm *vmm, struct table *t, uint32_t i, uint32_t n);
@@ -255,6 +264,18 @@ static inline int nvmmu__range_check(const struct nvmmu_vmm *vmm, uint64_t va, u
     if (!size || va < vmm->start || va > vmm->limit || size > vmm->limit - va)
         return -EINVAL;
     return va + size <= vmm->kernel_addr || va >= vmm->kernel_end ? 0 : -EINVAL;
+}
+
+static inline int nvmmu__pages_check(const struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift,
+                                     unsigned *depth, unsigned *h)
+{
+    const struct pages_of *pages = &vmm->pages_of[shift & 63];
+
+    if (shift > 63 || !pages->flags || (va | size) & ((1ull << shift) - 1))
+        return -EINVAL;
+    *depth = pages->depth;
+    *h = pages->h;
+    return nvmmu__range_check(vmm, va, size);
 }
 
 /* SPT entries under LPT entry `big` that something references. */
@@ -431,11 +452,6 @@ static inline uint64_t entry_bytes_of_va(const struct shape *sh, unsigned h)
     return 1ull << sh->level[h]->shift;
 }
 
-/* A run of entries in one table. */
-struct chunk {
-    uint32_t index, count;
-};
-
 /* A range of addresses, step by step: the same entries of some tables side by side in one directory. */
 struct span {
     const struct shape *sh;
@@ -468,6 +484,27 @@ static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
         return false;
     nvmmu__span_seek(vmm, s);
     return true;
+}
+
+/* Entries of one table are referenced for pages that are no pfn map's. */
+static inline bool held(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t, unsigned h,
+                        struct chunk c)
+{
+    return (t->held[h] == sh->entries[h] && !vmm->pfn_count) || nvmmu__entries_held(vmm, sh, t, h, c);
+}
+
+/* The entries of this step. */
+static inline bool step_held(const struct nvmmu_vmm *vmm, const struct span *s)
+{
+    for (uint32_t k = 0; k < s->tables; k++)
+        if (!s->slot[k] || !held(vmm, s->sh, s->slot[k], s->h, s->c))
+            return false;
+    return true;
+}
+
+static inline bool nvmmu__referenced(struct nvmmu_vmm *vmm, const struct span *s)
+{
+    return step_held(vmm, s) && (s->va + s->size == s->end || nvmmu__rest_referenced(vmm, s));
 }
 
 #endif

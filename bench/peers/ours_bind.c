@@ -1,4 +1,6 @@
 /* Our C core, by the calls that the device makes. */
+#include <errno.h>
+
 #include "bind_pages.h"
 
 #include "../harness.h"
@@ -11,6 +13,7 @@ struct space {
     struct gpuvm_ops ops;
     struct gpuvm_req *reqs;
     struct mmu_space *pages;
+    struct nvmmu_part *parts;
 };
 
 static void must(int rc)
@@ -31,6 +34,7 @@ static void *ours_open(void)
     must(gpuvm_bo_create(s->vm, 1, &s->bo));
     gpuvm_ops_init(&s->ops, NULL);
     s->reqs = malloc(4096 * sizeof *s->reqs);
+    s->parts = malloc(4096 * sizeof *s->parts);
     s->pages = mmu_ours.open("tu102");
     return s;
 }
@@ -43,12 +47,15 @@ static void ours_close(void *space)
     gpuvm_destroy(s->vm);
     mmu_ours.close(s->pages);
     free(s->reqs);
+    free(s->parts);
     free(s);
 }
 
 static void ours_bind(void *space, const struct bind_op *ops, size_t n)
 {
     struct space *s = space;
+    const struct nvmmu_map buffer = bind_map(0, 0);
+    size_t parts = 0;
 
     for (size_t i = 0; i < n; i++)
         s->reqs[i] = (struct gpuvm_req){ops[i].va, BIND_PAGE, ops[i].offset, s->bo, GPUVM_REQ_MAP};
@@ -64,11 +71,11 @@ static void ours_bind(void *space, const struct bind_op *ops, size_t n)
     }
     for (size_t i = 0; i < s->ops.count; i++) {
         const struct gpuvm_op *op = &s->ops.op[i];
-        const struct nvmmu_map m = bind_map(op->addr, op->offset);
 
         if (op->kind == GPUVM_OP_MAP)
-            must(mmu_ours.map(s->pages, &m));
+            s->parts[parts++] = (struct nvmmu_part){op->addr, op->range, op->offset, buffer.shift, buffer.kind};
     }
+    must(mmu_ours.map_parts(s->pages, &buffer, s->parts, parts) == parts ? 0 : -EINVAL);
     mmu_ours.end(s->pages);
     gpuvm_ops_commit(s->vm, &s->ops);
 }

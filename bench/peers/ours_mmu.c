@@ -96,6 +96,11 @@ static int ours_map(struct mmu_space *s, const struct nvmmu_map *m)
     return nvmmu_vmm_map(s->vmm, m);
 }
 
+static size_t ours_map_parts(struct mmu_space *s, const struct nvmmu_map *m, const struct nvmmu_part *parts, size_t n)
+{
+    return nvmmu_vmm_map_parts(s->vmm, m, parts, n);
+}
+
 static int ours_unmap(struct mmu_space *s, uint64_t va, uint64_t size, unsigned shift, bool sparse)
 {
     return nvmmu_vmm_unmap(s->vmm, va, size, shift, sparse);
@@ -128,6 +133,6 @@ static unsigned long ours_flushes(void)
 
 const struct mmu_peer mmu_ours = {
     .name = "gpuvm", .open = ours_open, .close = ours_close, .get = ours_get, .put = ours_put, .map = ours_map,
-    .unmap = ours_unmap, .sparse = ours_sparse, .begin = ours_begin, .end = ours_end, .walk = ours_walk,
+    .map_parts = ours_map_parts, .unmap = ours_unmap, .sparse = ours_sparse, .begin = ours_begin, .end = ours_end, .walk = ours_walk,
     .flushes = ours_flushes,
 };
