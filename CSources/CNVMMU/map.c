@@ -500,7 +500,7 @@ static inline int spot_map(struct nvmmu_vmm *vmm, const struct spot *spot, const
     const uint64_t word = spot->word + ((p->offset - spot->offset) >> p->shift) * spot->step;
     uint64_t *at = entry_at(spot->sh, spot->t, spot->h, c.index);
 
-    if (!held(vmm, spot->sh, spot->t, spot->h, c))
+    if (!held(vmm, spot->sh, &spot->t, 1, spot->h, c))
         return -EINVAL;
     words_ramp(vmm, spot->sh, &at, 1, c.count, word, spot->step);
     wrote(vmm, spot->t, spot->h, c.index, c.count);
@@ -512,8 +512,7 @@ static int span_map(struct nvmmu_vmm *vmm, const struct row *row, const struct n
 {
     struct span span;
 
-    span_start(&span, vmm, p->va, p->va + p->size, plan->depth, plan->h);
-    span_next(vmm, &span);
+    span_first(vmm, &span, p->va, p->va + p->size, plan->depth, plan->h);
     if (!nvmmu__referenced(vmm, &span))
         return -EINVAL;
     do {
@@ -627,8 +626,7 @@ int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned 
 
     if (ret)
         return ret;
-    span_start(&s, vmm, va, va + size, depth, h);
-    span_next(vmm, &s);
+    span_first(vmm, &s, va, va + size, depth, h);
     if (!nvmmu__referenced(vmm, &s))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);

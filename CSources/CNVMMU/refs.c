@@ -235,16 +235,17 @@ static int step_ref(struct nvmmu_vmm *vmm, struct span *s, uint32_t *done, bool 
     return 0;
 }
 
-/* Over a whole span, which is at its end then. *settle: something is left to settle. */
+/* Over a whole span, from its first step on; it is at its end then. *settle: something is left to settle. */
 static int span_ref(struct nvmmu_vmm *vmm, struct span *s, bool *settle)
 {
     const uint64_t start = s->va;
     uint32_t done;
-    int ret = 0;
+    int ret;
 
     *settle = false;
-    while (!ret && span_next(vmm, s))
+    do {
         ret = step_ref(vmm, s, &done, settle);
+    } while (!ret && span_next(vmm, s));
     if (ret) {
         span_start(s, vmm, start, s->va + done * s->sh->covers, s->depth, s->h);
         if (span_next(vmm, s))
@@ -276,7 +277,7 @@ int nvmmu_vmm_get(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned sh
 
     if (ret)
         return ret;
-    span_start(&s, vmm, va, va + size, depth, h);
+    span_first(vmm, &s, va, va + size, depth, h);
     nvmmu_vmm_begin(vmm);
     ret = span_ref(vmm, &s, &settle);
     if (!ret && settle)
@@ -293,8 +294,7 @@ int nvmmu_vmm_put(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned sh
 
     if (ret)
         return ret;
-    span_start(&s, vmm, va, va + size, depth, h);
-    span_next(vmm, &s);
+    span_first(vmm, &s, va, va + size, depth, h);
     if (!nvmmu__referenced(vmm, &s))
         return -EINVAL;
     nvmmu_vmm_begin(vmm);

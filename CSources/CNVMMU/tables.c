@@ -438,6 +438,8 @@ void nvmmu__span_seek(struct nvmmu_vmm *vmm, struct span *s)
             tables = (uint32_t)(whole < more ? whole : more);
         }
     }
+    if (tables == 1 && *slot)
+        vmm->recent[s->depth] = *slot;
     s->parent = parent;
     s->slot = slot;
     s->tables = tables;

@@ -454,8 +454,7 @@ static bool referenced(struct nvmmu_vmm *vmm, const struct vma *v)
 
     if (!nvmmu__place(vmm, v->is.refd, &depth, &h))
         return false;
-    span_start(&s, vmm, v->is.va, end_of(v), depth, h);
-    span_next(vmm, &s);
+    span_first(vmm, &s, v->is.va, end_of(v), depth, h);
     return nvmmu__referenced(vmm, &s);
 }
 

@@ -477,6 +477,26 @@ static inline void span_start(struct span *s, const struct nvmmu_vmm *vmm, uint6
     s->size = 0;
 }
 
+/* At its first step: nothing is looked up where that is all, and in the table that was asked for last. */
+static inline void span_first(struct nvmmu_vmm *vmm, struct span *s, uint64_t va, uint64_t end, unsigned depth, unsigned h)
+{
+    const struct table *t = vmm->recent[depth];
+    const struct shape *sh = &vmm->shape[depth];
+
+    span_start(s, vmm, va, end, depth, h);
+    if (t && t->parent && va - t->va < sh->covers && end - va <= sh->covers - (va - t->va)) {
+        const unsigned shift = sh->level[h]->shift;
+
+        s->parent = t->parent;
+        s->slot = &t->parent->child[t->index];
+        s->tables = 1;
+        s->c = (struct chunk){(uint32_t)((va - t->va) >> shift), (uint32_t)((end - va) >> shift)};
+        s->size = end - va;
+    } else {
+        nvmmu__span_seek(vmm, s);
+    }
+}
+
 static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
 {
     s->va += s->size;
@@ -486,20 +506,21 @@ static inline bool span_next(struct nvmmu_vmm *vmm, struct span *s)
     return true;
 }
 
-/* Entries of one table are referenced for pages that are no pfn map's. */
-static inline bool held(const struct nvmmu_vmm *vmm, const struct shape *sh, const struct table *t, unsigned h,
-                        struct chunk c)
+/* Entries of some tables side by side are referenced for pages that are no pfn map's. */
+static inline bool held(const struct nvmmu_vmm *vmm, const struct shape *sh, struct table *const *slot, uint32_t tables,
+                        unsigned h, struct chunk c)
 {
-    return (t->held[h] == sh->entries[h] && !vmm->pfn_count) || nvmmu__entries_held(vmm, sh, t, h, c);
-}
+    const uint32_t all = vmm->pfn_count ? UINT32_MAX : sh->entries[h];
 
-/* The entries of this step. */
-static inline bool step_held(const struct nvmmu_vmm *vmm, const struct span *s)
-{
-    for (uint32_t k = 0; k < s->tables; k++)
-        if (!s->slot[k] || !held(vmm, s->sh, s->slot[k], s->h, s->c))
+    for (uint32_t k = 0; k < tables; k++)
+        if (!slot[k] || (slot[k]->held[h] != all && !nvmmu__entries_held(vmm, sh, slot[k], h, c)))
             return false;
     return true;
+}
+
+static inline bool step_held(const struct nvmmu_vmm *vmm, const struct span *s)
+{
+    return held(vmm, s->sh, s->slot, s->tables, s->h, s->c);
 }
 
 static inline bool nvmmu__referenced(struct nvmmu_vmm *vmm, const struct span *s)
