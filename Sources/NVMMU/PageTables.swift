@@ -173,7 +173,7 @@ public struct MapAttributes: Hashable, Sendable {
         self.objectShift = objectShift
     }
 
-    /// The C library's view of maps of one object while `body` runs, which fills in their ranges.
+    /// The C library's view of one object's parts while `body` maps them.
     package func withC(_ pieces: [PhysicalPiece], _ body: (inout nvmmu_map) -> Void) {
         withC(0, 0, .pieces(pieces), offset: 0, body)
     }
@@ -270,9 +270,10 @@ extension PageTables {
         try KernelErrno.check(result)
     }
 
-    /// The same as the C library takes it; for who maps many ranges of one object.
-    package mutating func map(_ map: inout nvmmu_map) throws(KernelErrno) {
-        try KernelErrno.check(nvmmu_vmm_map(vmm, &map))
+    /// Maps parts of one object, as the C library takes them.
+    /// - Returns: how many were mapped; if not all, the next one is refused.
+    package mutating func map(_ object: inout nvmmu_map, _ parts: UnsafeBufferPointer<nvmmu_part>) -> Int {
+        nvmmu_vmm_map_parts(vmm, &object, parts.baseAddress, parts.count)
     }
 
     /// The same from addresses of 4 KiB pages; `shift` must be 12.

@@ -1,5 +1,6 @@
 internal import CGPUVM
 internal import CGPUVMBase
+internal import CNVMMU
 internal import DRMExec
 internal import DRMLock
 package import GPUVM
@@ -270,16 +271,24 @@ extension UVMM {
         var attributes = MapAttributes(target: place.target, objectShift: objectShift)
         attributes.vol = attributes.target != .vram
         attributes.withC(place.pieces) { map in
-            for entries in entries {
-                map.va = entries.addr
-                map.size = entries.range
-                map.offset = entries.offset
-                map.shift = UInt32(entries.state.pageShift)
-                map.kind = UInt8(entries.state.kind)
-                do throws(KernelErrno) { try tables.map(&map) } catch { clear(entries) }
+            withUnsafeTemporaryAllocation(of: nvmmu_part.self, capacity: min(entries.count, Self.mostParts)) { parts in
+                var done = 0
+                while done < entries.count {
+                    let count = min(parts.count, entries.count - done)
+                    for i in 0..<count { parts.initializeElement(at: i, to: entries[done + i].part) }
+                    let mapped = tables.map(&map, UnsafeBufferPointer(rebasing: parts[..<count]))
+                    done += mapped
+                    if mapped < count {
+                        clear(entries[done])
+                        done += 1
+                    }
+                }
             }
         }
     }
+
+    /// That are handed to the tables at once.
+    private static let mostParts = 64
 
     /// The three below cannot fail on what holds references, which is all they are called for.
     func clear(_ entries: BindPlan.Entries) {

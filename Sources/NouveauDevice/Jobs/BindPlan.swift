@@ -1,4 +1,5 @@
 internal import CGPUVM
+internal import CNVMMU
 internal import GPUVM
 internal import NouveauUAPI
 
@@ -40,6 +41,12 @@ final class BindPlan: @unchecked Sendable {
         let object: Unmanaged<BufferObject>
         let mapping: MappingID
         var state: MappingState
+
+        /// As the page tables take it.
+        var part: nvmmu_part {
+            nvmmu_part(
+                va: addr, size: range, offset: offset, shift: UInt32(state.pageShift), kind: UInt8(state.kind))
+        }
     }
 
     /// How to take back what was done but to the space, youngest last.
