@@ -49,6 +49,30 @@ import Testing
         #expect(found.pa == client.file.object(handle: handle)!.placement.pieces[0].addr + offset)
     }
 
+    @Test("a kind that the tables refuse leaves its map showing nothing, and the others of the call as they are",
+        arguments: [false, true])
+    func refused(inRegion: Bool) throws {
+        let client = try client()
+        let handle = try client.buffer(vram, 32 << 20)
+        let start = client.file.object(handle: handle)!.placement.pieces[0].addr
+        let base: UInt64 = 0x4000_0000, page: UInt64 = 0x1_0000, count: UInt64 = 300
+        if inRegion { #expect(client.bind([mapSparse(base, count * page)]) == 0) }
+        #expect(client.bind([map(handle, base, count * page)]) == 0)
+        let maps = (0..<count).map { i in
+            map(handle, base + i * page, page, offset: (i * 3 % 512) * page, kind: i % 7 == 3 || i > 290 ? 0xff : 0)
+        }
+        #expect(client.bind(maps) == 0)
+        for op in maps {
+            switch client.file.uvmm!.at(op.addr) {
+            case .page(let pa, _): #expect(op.flags == 0 && pa == start + op.bo_offset, "\(op.addr)")
+            case .sparse: #expect(op.flags != 0 && inRegion, "\(op.addr)")
+            case .fault: #expect(op.flags != 0 && !inRegion, "\(op.addr)")
+            }
+        }
+        let broken = client.file.uvmm!.broken()
+        #expect(broken == nil)
+    }
+
     @Test("a hole inside a large page: the rest keeps its translation, in smaller pages", arguments: [
         (UInt64(0x1000), UInt64(0x1000), 12), (0x1_0000, 0x3_0000, 16), (0x1_f000, 0x1000, 12), (0, 0x1000, 12),
         (0x3f_f000, 0x1000, 12), (0, 0x20_0000, 21),
