@@ -155,7 +155,7 @@ static bool in_window(const struct nvmmu_vmm *vmm, const struct hw *hw, uint64_t
     return (const void *)nvmmu__window_at(&s, hw->page->mem.aperture, address_of(hw), size) == hw->cpu;
 }
 
-/* Entries outside [first, end) are blank. */
+/* Entries outside [first, end) are blank, or point at tables. */
 static int check_blanks(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, const struct report *r)
 {
     const struct shape *sh = shape_of(vmm, t);
@@ -165,7 +165,7 @@ static int check_blanks(const struct nvmmu_vmm *vmm, const struct table *t, unsi
     for (uint32_t i = 0; i < sh->entries[h]; i++) {
         const uint64_t *entry = entry_at(sh, t, h, i);
 
-        if (i >= t->hw[h].first && i < t->hw[h].end)
+        if ((i >= t->hw[h].first && i < t->hw[h].end) || (t->child && t->child[i]))
             continue;
         if (entry[0] != sh->blank[h] || (sh->words == 2 && entry[1]))
             return broken(r, t, "entry is not blank although it is said to be", i);

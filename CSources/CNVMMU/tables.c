@@ -221,10 +221,10 @@ static int pieces_take(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, uint32
     return (int)row;
 }
 
-/* A piece that was taken and filled as hw[h]. A directory goes with its last pointers in it. */
+/* A piece that was taken and filled as hw[h]. */
 static inline struct hw hw_of(const struct shape *sh, unsigned h, struct page *page, unsigned piece, uint64_t word)
 {
-    bool blank = word == sh->blank[h] && sh->tables == 2;
+    bool blank = word == sh->blank[h];
 
     return (struct hw){
         .cpu = (char *)page->mem.cpu + ((size_t)piece << page->shift),
@@ -294,8 +294,11 @@ __attribute__((always_inline)) static inline void entry_link(struct nvmmu_vmm *v
 {
     uint64_t other = pointer_to(&t->hw[!h]), first = h == 0 ? pointer : other, second = h == 0 ? other : pointer;
 
-    if (!(first | second))
+    if (!(first | second)) {
         first = shape_empty_word(vmm->format, above, 0, t->sparse);
+        if (first != above->blank[0])
+            not_blank(&p->hw[0], t->index, 1);
+    }
     nvmmu__publish(entry, above->words == 2 ? first : first | second);
     if (above->words == 2)
         nvmmu__publish(entry + 1, second);
@@ -385,7 +388,8 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
         first = end ? first : k;
         end = k + 1;
         hw_retire(vmm, sh, t, h);
-        if (--p->refs[0] && !(*entry & page_bit))
+        p->refs[0]--;
+        if (!(*entry & page_bit))
             entry_link(vmm, above, p, entry, t, h, 0);
         if (!t->hw[!h].cpu)
             table_free(vmm, t);
@@ -571,6 +575,8 @@ static void destroy_below(struct nvmmu_vmm *vmm, struct table *t)
 {
     const struct shape *sh = shape_of(vmm, t);
 
+    if (t->children)
+        not_blank(&t->hw[0], 0, sh->entries[0]);
     for (uint32_t i = 0; t->child && i < sh->entries[0]; i++)
         if (t->child[i])
             destroy_below(vmm, t->child[i]);

@@ -45,7 +45,9 @@ struct page {
 struct hw {
     void *cpu; /* NULL: no table */
     struct page *page; /* it is in */
-    uint32_t first, end; /* entries that may not be blank are in [first, end); all are: first is UINT32_MAX, end 0 */
+    /* Entries that may not be blank, but for pointers at tables, are in [first, end); all are: first is UINT32_MAX, end 0.
+     * With the tables the pointers go. */
+    uint32_t first, end;
 };
 
 /* What map and unmap look at comes first, in one cache line. */
@@ -340,6 +342,13 @@ static inline bool all_blank(const struct hw *hw)
     return !hw->end;
 }
 
+/* Entries [i, i + n) may not be blank. */
+static inline void not_blank(struct hw *hw, uint32_t i, uint32_t n)
+{
+    hw->first = i < hw->first ? i : hw->first;
+    hw->end = i + n > hw->end ? i + n : hw->end;
+}
+
 /* Entries [i, i + n) were written … */
 static inline void wrote_directory(const struct nvmmu_vmm *vmm, const struct table *t, unsigned h, uint32_t i,
                                    uint32_t n)
@@ -351,10 +360,7 @@ static inline void wrote_directory(const struct nvmmu_vmm *vmm, const struct tab
 /* … with what may not be blank … */
 static inline void wrote(const struct nvmmu_vmm *vmm, struct table *t, unsigned h, uint32_t i, uint32_t n)
 {
-    struct hw *hw = &t->hw[h];
-
-    hw->first = i < hw->first ? i : hw->first;
-    hw->end = i + n > hw->end ? i + n : hw->end;
+    not_blank(&t->hw[h], i, n);
     wrote_directory(vmm, t, h, i, n);
 }
 
@@ -425,7 +431,7 @@ static inline void rows_at(const struct shape *sh, struct table *const *t, uint3
 static inline void rows_fill(const struct nvmmu_vmm *vmm, const struct shape *sh, struct table *const *t, uint32_t tables,
                              unsigned h, uint32_t i, uint32_t n, uint64_t word)
 {
-    const bool blank = word == sh->blank[h] && sh->tables == 2 && sh->words;
+    const bool blank = word == sh->blank[h] && sh->words;
     uint64_t *at[SPAN_TABLES];
 
     rows_at(sh, t, tables, h, i, at);

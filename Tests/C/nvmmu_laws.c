@@ -347,20 +347,27 @@ static void a_table_that_was_emptied_to_zeros_says_so_and_is_not_cleared_again(v
         get_and_map(f, VA, 2 * MiB, 12, VRAM);
         REQUIRE(nvmmu_vmm_unmap(f.v, VA, MiB, 12, false) == 0, "unmap");
         unmap_and_put(f, VA, 2 * MiB, 12, false);
-        /* The SPT; directories keep their last entry when they go. */
-        REQUIRE(z.back == i + 1 && z.given == i, "%u came back, %u were given", z.back, z.given);
+        /* The SPT and three directories. */
+        REQUIRE(z.back == 4 * i + 4 && z.given == 4 * i, "%u came back, %u were given", z.back, z.given);
     }
+    z.back = 0;
     get_and_map(f, VA, 0x10000, 16, VRAM);
     unmap_and_put(f, VA, 0x10000, 16, false);
-    REQUIRE(z.back == 2, "the LPT has hiding entries: %u", z.back);
+    REQUIRE(z.back == 3, "the LPT has hiding entries: %u", z.back);
     get_and_map(f, VA, 0x2000, 12, VRAM);
     REQUIRE(nvmmu_vmm_unmap(f.v, VA, 0x1000, 12, true) == 0, "unmap to sparse");
     REQUIRE(nvmmu_vmm_unmap(f.v, VA + 0x1000, 0x1000, 12, false) == 0, "unmap");
     REQUIRE(nvmmu_vmm_put(f.v, VA, 0x2000, 12) == 0, "put");
-    REQUIRE(z.back == 2, "an entry of the SPT is sparse: %u", z.back);
+    REQUIRE(z.back == 6, "an entry of the SPT is sparse: %u", z.back);
     get_and_map(f, VA, 0x2000, 12, VRAM);
     REQUIRE(nvmmu_vmm_put(f.v, VA, 0x2000, 12) == 0, "put without unmap");
-    REQUIRE(z.back == 2, "entries of the SPT are pages: %u", z.back);
+    REQUIRE(z.back == 9, "entries of the SPT are pages: %u", z.back);
+    get_and_map(f, VA, 4 * MiB, 21, VRAM);
+    unmap_and_put(f, VA, 4 * MiB, 21, false);
+    REQUIRE(z.back == 12, "pages of a directory: %u", z.back);
+    get_and_map(f, VA, 4 * MiB, 21, VRAM);
+    REQUIRE(nvmmu_vmm_put(f.v, VA, 4 * MiB, 21) == 0, "put without unmap");
+    REQUIRE(z.back == 14, "entries of the directory are pages: %u", z.back);
     close_all(f);
 }
 
