@@ -15,6 +15,7 @@
 #define LOOKS  3 /* at everything, which takes long */
 #define BLOCKS 2
 #define PFNS   64
+#define PARTS  8
 
 struct test {
     struct input in;
@@ -177,16 +178,23 @@ static int do_raw(struct test *t, unsigned what)
     }
 }
 
-/* A whole life, so that streams that do something are short. */
+/* A whole life, so that streams that do something are short; some pages are mapped once more, in a row. */
 static int do_life(struct test *t)
 {
     struct range r = take_range(t);
+    struct nvmmu_part parts[PARTS];
     struct source s;
+    uint64_t step, n;
 
     take_source(t, &r, &s);
     if (meets_window(t, &r) || nvmmu_vmm_get(t->vmm, r.va, r.size, r.shift))
         return 0;
     nvmmu_vmm_map(t->vmm, &s.map);
+    step = byte(&t->in) % 4;
+    for (n = 0; n < PARTS && n << r.shift < r.size; n++)
+        parts[n] = (struct nvmmu_part){
+            r.va + (n << r.shift), 1ull << r.shift, s.map.offset + (n * step << r.shift), r.shift, s.map.kind};
+    nvmmu_vmm_map_parts(t->vmm, &s.map, parts, n);
     return 0;
 }
 
