@@ -1,7 +1,7 @@
 /*
  * Entries of referenced pages: written by map, cleared by unmap. Everything is checked before the first entry
- * changes; nothing is allocated. Parts of an object that are mapped in a row share what was found for the one before: the
- * source, the piece of memory and the table.
+ * changes; nothing is allocated. Parts of an object that are mapped in a row share what was found for the one before:
+ * the source, the piece of memory and the table.
  */
 #include <errno.h>
 
@@ -450,13 +450,13 @@ int nvmmu__map_check(struct nvmmu_vmm *vmm, const struct nvmmu_map *m)
     return part_check(vmm, &row, &p, &plan);
 }
 
-/* Then all there is to ask of a part is whether it is referenced, which nothing outside of clients' areas is. */
+/* All there is left to ask of such a part is whether it is referenced, which nothing outside of clients' areas is. */
 static inline bool at_spot(const struct spot *spot, const struct nvmmu_part *p)
 {
     const uint64_t va = p->va - spot->va, offset = p->offset - spot->offset;
 
-    return va < spot->covers && p->size <= spot->covers - va && offset < spot->bytes && p->size <= spot->bytes - offset &&
-           p->shift == spot->shift && p->kind == spot->kind && p->size &&
+    return va < spot->covers && p->size <= spot->covers - va && offset < spot->bytes &&
+           p->size <= spot->bytes - offset && p->shift == spot->shift && p->kind == spot->kind && p->size &&
            !((va | offset | p->size) & ((1ull << p->shift) - 1));
 }
 
@@ -543,7 +543,8 @@ static inline int part_map(struct nvmmu_vmm *vmm, struct row *row, const struct 
     return spot_map(vmm, &row->spot, p);
 }
 
-size_t nvmmu_vmm_map_parts(struct nvmmu_vmm *vmm, const struct nvmmu_map *map, const struct nvmmu_part *parts, size_t n)
+size_t nvmmu_vmm_map_parts(struct nvmmu_vmm *vmm, const struct nvmmu_map *map, const struct nvmmu_part *parts,
+                           size_t n)
 {
     struct row row;
     size_t done = 0;

@@ -156,11 +156,13 @@ struct nvmmu_part {
     uint8_t kind;
 };
 /*
- * Maps parts of one object, in order and in one batch: each as nvmmu_vmm_map() does with its values in place of `map`'s.
- * What they have in common is found out once, and a part that goes to the table of the one before finds it. Returns how
- * many were mapped: n, or the index of the first that is refused (-EINVAL), from which on nothing was written.
+ * Maps parts of one object, in order and in one batch: each as nvmmu_vmm_map() does with its values in place of
+ * `map`'s. What they have in common is found out once, and a part that goes to the table of the one before finds it.
+ * Allocates nothing. Returns how many were mapped: n, or the index of the first that is refused (-EINVAL there), from
+ * which on nothing was written.
  */
-size_t nvmmu_vmm_map_parts(struct nvmmu_vmm *vmm, const struct nvmmu_map *map, const struct nvmmu_part *parts, size_t n);
+size_t nvmmu_vmm_map_parts(struct nvmmu_vmm *vmm, const struct nvmmu_map *map, const struct nvmmu_part *parts,
+                           size_t n);
 /* Clears entries of referenced pages, to sparse or to not valid. Allocates nothing. -EINVAL: as above. */
 int nvmmu_vmm_unmap(struct nvmmu_vmm *vmm, uint64_t va, uint64_t size, unsigned shift, bool sparse);
 
