@@ -1,8 +1,9 @@
 /*
  * Carrying out requests, and plain insert and remove.
  *
- * One descent a request: the overlapped run of the leaf is found, its ops are written straight into the caller's
- * array, and the run is replaced by at most three entries in one shift. Where the run or what replaces it does not
+ * One descent a request, made with others' in a batch: the overlapped run of the leaf is found, its ops are written
+ * straight into the caller's array, and the run is replaced by at most three entries in one shift; a mapping of the
+ * request's own bounds leaves its entry in place. Where the run or what replaces it does not
  * lie in one cell, the leaves are emptied one after the other, those left empty are taken out together, and the new
  * entries are inserted.
  *
@@ -80,7 +81,8 @@ __attribute__((always_inline)) static inline gpuvm_va map(struct gpuvm *vm, cons
 }
 
 /* Starts loading the records of a run. */
-__attribute__((always_inline)) static inline void fetch_run(const struct gpuvm *vm, const struct leaf *leaf, unsigned at, unsigned to)
+__attribute__((always_inline)) static inline void fetch_run(const struct gpuvm *vm, const struct leaf *leaf,
+                                                            unsigned at, unsigned to)
 {
     if (to - at < 2 || vm->height < WARM_HEIGHT)
         return;
@@ -122,7 +124,8 @@ static void cut_silently(struct gpuvm *vm, const struct gpuvm_req *q, const stru
 
 /*
  * Takes the victims [at, to) out of a leaf; a front piece stays in its victim's place, and so does a rear piece where
- * an entry behind it shows that it lies in the leaf's cell.
+ * an entry behind it shows that it lies in the leaf's cell. The two are never of one victim: one with an entry behind
+ * it leaves no cell and does not come here alone.
  */
 static void take_out(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *leaf, unsigned at, unsigned to,
                      struct gpuvm_ops *ops, struct rest *rest)
@@ -178,6 +181,10 @@ static bool clear(struct gpuvm *vm, uint64_t addr, uint64_t end)
  */
 static void settle(struct gpuvm *vm, struct leaf *first, uint64_t key, struct leaf *last, uint64_t last_key)
 {
+    if (!vm->entries) {
+        gpuvm__tree_clear(vm);
+        return;
+    }
     if (first->count >= LEAF_MIN && last->count >= LEAF_MIN && (first == last || first->next == last))
         return;
     gpuvm__tree_sweep(vm, first->count ? first->next : first);
@@ -246,8 +253,8 @@ static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va 
 }
 
 /* What replaces the run [at, to) of a leaf: records and ops of it. */
-__attribute__((always_inline)) static inline void replace(struct gpuvm *vm, const struct gpuvm_req *q, struct leaf *leaf,
-                                                          unsigned at, unsigned to, struct gpuvm_ops *ops,
+__attribute__((always_inline)) static inline void replace(struct gpuvm *vm, const struct gpuvm_req *q,
+                                                          struct leaf *leaf, unsigned at, unsigned to, struct gpuvm_ops *ops,
                                                           struct splice *s)
 {
     uint64_t end = q->addr + q->range;
@@ -457,7 +464,8 @@ static inline int exec_single(struct gpuvm *vm, const struct gpuvm_req *q, struc
 static int prepare(struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, size_t *failed)
 {
     static const uint8_t records[] = {[GPUVM_REQ_MAP] = 3, [GPUVM_REQ_UNMAP] = 2, [GPUVM_REQ_MADVISE] = RECORDS_MOST};
-    static const uint8_t keys[] = {[GPUVM_REQ_MAP] = SPLIT_KEYS, [GPUVM_REQ_UNMAP] = SPLIT_KEYS, [GPUVM_REQ_MADVISE] = MADVISE_KEYS};
+    static const uint8_t keys[] = {[GPUVM_REQ_MAP] = SPLIT_KEYS, [GPUVM_REQ_UNMAP] = SPLIT_KEYS,
+                                   [GPUVM_REQ_MADVISE] = MADVISE_KEYS};
     size_t need_records = 0, need_keys = 0;
     for (size_t i = 0; i < n; i++) {
         int rc = reqs[i].range ? gpuvm__req_check(vm, &reqs[i]) : -EINVAL;

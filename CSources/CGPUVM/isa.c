@@ -258,7 +258,7 @@ AVX512 static void leaf_splice_avx512(struct leaf *leaf, unsigned at, unsigned r
 struct isa gpuvm__isa(enum isa_level most)
 {
 #if defined(__x86_64__)
-    if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512dq"))
+    if (most >= ISA_AVX512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
         return (struct isa){descend_avx512,     leaf_count_avx512, inner_count_avx512,
                             leaf_insert_avx512, leaf_erase_avx512, leaf_splice_avx512};
     if (most >= ISA_AVX2 && __builtin_cpu_supports("avx2"))

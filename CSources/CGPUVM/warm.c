@@ -66,7 +66,7 @@ void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
     uint64_t key[WARM_MOST];
     gpuvm_va va[VICTIMS_MOST];
     unsigned far = 0, victims = 0;
-    ahead->shape = vm->shape - 1;
+    gpuvm__unknown(vm, ahead);
     if (vm->height < WARM_HEIGHT || n < WARM_LEAST)
         return;
     for (size_t i = 0; i < n; i++) {
@@ -104,7 +104,7 @@ void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t total
 {
     uint64_t key[WARM_MOST] = {0};
     unsigned n = 0;
-    ahead->shape = vm->shape - 1;
+    gpuvm__unknown(vm, ahead);
     if (vm->height < WARM_HEIGHT)
         return;
     for (; n < total && n < WARM_MOST; n++)

@@ -1,6 +1,7 @@
 /*
  * Fetching ahead in trees beyond the caches: what will be touched is asked for at once, so that the waits overlap.
- * In small trees that costs more than it gains.
+ * In small trees that costs more than it gains. The cells that this finds are handed over to the requests; they hold
+ * until a request changes the shape of the tree.
  */
 #ifndef GPUVM_WARM_H
 #define GPUVM_WARM_H
@@ -43,6 +44,11 @@ struct ahead {
     struct cell cell[WARM_MOST];
     uint64_t shape; /* the space's, of which these are the cells */
 };
+
+static inline void gpuvm__unknown(const struct gpuvm *vm, struct ahead *ahead)
+{
+    ahead->shape = vm->shape - 1;
+}
 
 /* Remembers the cell of the i-th request, if that is known still. */
 static inline void gpuvm__hand_over(struct gpuvm *vm, const struct ahead *ahead, size_t i)

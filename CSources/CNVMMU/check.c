@@ -240,6 +240,20 @@ static int check_pages(const struct nvmmu_vmm *vmm, const struct report *r)
     return 0;
 }
 
+/* The tables that are remembered are of the tree. */
+static int check_recent(const struct nvmmu_vmm *vmm, const struct report *r)
+{
+    for (unsigned depth = 0; depth < vmm->depths; depth++) {
+        const struct table *t = vmm->recent[depth], *there = vmm->root;
+
+        for (unsigned d = 0; t && there && d < depth; d++)
+            there = there->child[nvmmu__index(vmm->shape[d].level[0], t->va)];
+        if (t && t != there)
+            return broken(r, vmm->root, "remembered table is not of the tree", depth);
+    }
+    return 0;
+}
+
 int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
 {
     struct report r = {why, n};
@@ -249,6 +263,8 @@ int nvmmu_vmm_check(const struct nvmmu_vmm *vmm, char *why, size_t n)
         ret = check_unused(vmm, &r);
     if (!ret)
         ret = check_pages(vmm, &r);
+    if (!ret)
+        ret = check_recent(vmm, &r);
     for (size_t i = 1; i < vmm->sparse_count && !ret; i++)
         if (vmm->sparse[i - 1].end > vmm->sparse[i].va)
             ret = broken(&r, vmm->root, "sparse ranges overlap", i);

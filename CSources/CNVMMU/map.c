@@ -419,7 +419,7 @@ static inline void row_start(struct row *row, const struct nvmmu_map *m)
     row->asked = asked_of(m);
     row->piece = m->pieces;
     row->begin = 0;
-    row->spot.covers = 0;
+    row->spot.va = row->spot.covers = 0;
 }
 
 /* Everything but the references. */
@@ -498,10 +498,11 @@ static inline int spot_map(struct nvmmu_vmm *vmm, const struct spot *spot, const
 {
     const struct chunk c = {(uint32_t)((p->va - spot->va) >> p->shift), (uint32_t)(p->size >> p->shift)};
     const uint64_t word = spot->word + ((p->offset - spot->offset) >> p->shift) * spot->step;
-    uint64_t *at = entry_at(spot->sh, spot->t, spot->h, c.index);
+    uint64_t *at;
 
     if (!held(vmm, spot->sh, &spot->t, 1, spot->h, c))
         return -EINVAL;
+    at = entry_at(spot->sh, spot->t, spot->h, c.index);
     words_ramp(vmm, spot->sh, &at, 1, c.count, word, spot->step);
     wrote(vmm, spot->t, spot->h, c.index, c.count);
     nvmmu__changed(vmm, spot->t->depth, p->va, p->size);

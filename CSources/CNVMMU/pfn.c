@@ -9,7 +9,7 @@
 #include "vmm_private.h"
 
 /* Where the entry of a page is. */
-struct spot {
+struct where {
     struct table *t; /* NULL: no table */
     uint32_t index;
 };
@@ -26,9 +26,9 @@ struct run {
     bool valid; /* what their words ask for */
 };
 
-static struct spot spot_at(struct nvmmu_vmm *vmm, const struct run *r, uint64_t va)
+static struct where where_of(struct nvmmu_vmm *vmm, const struct run *r, uint64_t va)
 {
-    return (struct spot){nvmmu__table_at(vmm, va, r->depth),
+    return (struct where){nvmmu__table_at(vmm, va, r->depth),
                          (uint32_t)nvmmu__index(vmm->shape[r->depth].level[r->h], va)};
 }
 
@@ -57,7 +57,7 @@ static int run_map(struct nvmmu_vmm *vmm, const struct run *r, const uint64_t *p
     if (ret)
         return ret;
     for (uint64_t va = r->va; va < r->va + r->size; va += 1ull << r->shift) {
-        struct spot s = spot_at(vmm, r, va);
+        struct where s = where_of(vmm, r, va);
 
         word_of(vmm->format, *pfn++, &word);
         entry_write(entry_at(sh, s.t, r->h, s.index), sh->words, word);
@@ -72,7 +72,7 @@ static int run_map(struct nvmmu_vmm *vmm, const struct run *r, const uint64_t *p
 static void run_unmap(struct nvmmu_vmm *vmm, const struct run *r)
 {
     for (uint64_t va = r->va; va < r->va + r->size; va += 1ull << r->shift) {
-        struct spot s = spot_at(vmm, r, va);
+        struct where s = where_of(vmm, r, va);
 
         bits_clear(pfn_of(&vmm->shape[r->depth], s.t, r->h), s.index, 1);
         vmm->pfn_count--;
@@ -87,7 +87,7 @@ static void run_unmap(struct nvmmu_vmm *vmm, const struct run *r)
 static void page_ask(struct nvmmu_vmm *vmm, struct run *r, uint64_t pfn)
 {
     const struct shape *sh = &vmm->shape[r->depth];
-    struct spot s = spot_at(vmm, r, r->va);
+    struct where s = where_of(vmm, r, r->va);
     uint64_t word;
 
     r->size = 1ull << r->shift;

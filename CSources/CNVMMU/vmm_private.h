@@ -9,7 +9,8 @@
  *
  * Which entries are referenced stands in bitmaps, further references of the same entry in `extra`. An entry is
  * effectively sparse if a sparse range was taken on it, on an entry above it (`sparse` of the table), or for an SPT
- * entry on the LPT entry over it. Invariant: child->sparse == the parent's entry is effectively sparse.
+ * entry on the LPT entry over it. Invariant: child->sparse == the parent's entry is effectively sparse. No page outside
+ * the clients' areas is referenced: get() checks that, so that what asks for references need not.
  */
 #ifndef NVMMU_VMM_PRIVATE_H
 #define NVMMU_VMM_PRIVATE_H
@@ -136,7 +137,7 @@ struct nvmmu_vmm {
     struct pages_of pages_of[64]; /* by shift */
     struct source source;         /* of the last map: the next one is often alike */
     struct table *root;
-    struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table that is likely to be asked for next, or NULL */
+    struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table of the tree that is likely to be asked for next, or NULL */
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
     struct page *pages;                        /* with room for small tables */
     struct page *unused_pages;                 /* free list */

@@ -268,8 +268,31 @@ static void run(uint64_t n, int rounds, int most)
     gpuvm_destroy(vm);
 }
 
+/* A space that knows more objects than mappings is not cleared at once; a range over all of it empties it all the same. */
+static void emptied(uint32_t n, enum gpuvm_req_kind kind, size_t batch)
+{
+    struct gpuvm_config config = {.size = sizeof config, .range = (n + 2) * UNIT};
+    struct gpuvm_req q[2] = {{0, n * UNIT, 0, 0, kind}, {n * UNIT, UNIT, 0, 0, GPUVM_REQ_MAP}};
+    gpuvm_bo bo;
+    EQ(gpuvm_create(&config, &vm), 0);
+    for (uint32_t i = 0; i <= n; i++)
+        EQ(gpuvm_bo_create(vm, i, &bo), 0);
+    q[0].bo = q[1].bo = bo;
+    for (uint32_t i = 0; i < n; i++)
+        EQ(gpuvm_insert(vm, i * UNIT, UNIT, bo, 0, NULL), 0);
+    EQ(gpuvm_exec(vm, q, batch, NULL, NULL), n + (kind == GPUVM_REQ_MAP) + (batch - 1));
+    EQ(gpuvm_count(vm), (kind == GPUVM_REQ_MAP) + (batch - 1));
+    check_space(vm);
+    gpuvm_destroy(vm);
+}
+
 int main(void)
 {
+    for (uint32_t n = 40; n < 10000; n *= 5)
+        for (size_t batch = 1; batch <= 2; batch++) {
+            emptied(n, GPUVM_REQ_UNMAP, batch);
+            emptied(n, GPUVM_REQ_MAP, batch);
+        }
     rng.state = seed_from_environment("gpuvm_many");
     run(40, 100, 50);
     run(2000, 20, 50);

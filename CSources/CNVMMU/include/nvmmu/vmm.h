@@ -10,7 +10,8 @@
  * complete before an entry points at it, entries change by single 64-bit stores, and memory of a table is freed
  * only after the flush that follows its unlinking.
  *
- * Failure. A call that fails leaves tables, references and entries as they were. map and unmap allocate nothing.
+ * Failure. A call that fails leaves tables, references and entries as they were; of parts, those before the one that is
+ * refused stay mapped. map and unmap allocate nothing.
  */
 #ifndef NVMMU_VMM_H
 #define NVMMU_VMM_H
