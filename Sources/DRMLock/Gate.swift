@@ -44,8 +44,9 @@ public class Gate: @unchecked Sendable {
 
     /// The clock.
     public var now: UInt64 { fatalError() }
-    /// Who calls.
-    public var current: GateActor { fatalError() }
+    /// Who calls. It lives at least as long as the call that it is in.
+    package var caller: Unmanaged<GateActor> { fatalError() }
+    public final var current: GateActor { caller.takeUnretainedValue() }
 
     // MARK: Actors
 

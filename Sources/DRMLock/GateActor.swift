@@ -10,7 +10,8 @@ internal import Glibc
 /// threaded one to the actor's lock.
 public class GateActor: Moment, @unchecked Sendable {
     public let name: String
-    unowned let gate: Gate
+    /// Outlives it.
+    final unowned(unsafe) let gate: Gate
 
     enum State {
         /// Has the baton (stepped), runs (threaded).
@@ -30,6 +31,8 @@ public class GateActor: Moment, @unchecked Sendable {
     /// Who waits for its end.
     @exclusivity(unchecked) final var joiners: [GateActor] = []
 
+    /// What it waits for fences with: made once, and refers to it. Whoever ends the actor drops it.
+    @exclusivity(unchecked) package final var waiter: AnyObject?
     /// What it runs, if it is a work item's.
     @exclusivity(unchecked) final unowned(unsafe) var work: Work?
     #if GPUVM_VALIDATE
@@ -45,7 +48,7 @@ public class GateActor: Moment, @unchecked Sendable {
     final var mayPark: Bool { work?.queue.mayPark ?? true }
 
     /// Ends its park, or the next one. From anywhere, holding spin locks or not.
-    public final func unpark() { gate.unpark(self) }
+    public final func unpark() { Unmanaged.passUnretained(gate)._withUnsafeGuaranteedRef { $0.unpark(self) } }
 
     /// A signal for it, as from `kill(2)`: ends its interruptible park, or its next one, which reports and takes it.
     public final func interrupt() { gate.interrupt(self) }

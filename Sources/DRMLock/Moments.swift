@@ -16,13 +16,17 @@ public class Moment: @unchecked Sendable {
 }
 
 /// What is to happen when, the earliest first; at one moment, in the order they were added. A binary heap whose
-/// entries know their places.
-struct Moments {
-    private var heap: ContiguousArray<Moment> = []
+/// entries, which it keeps, know their places.
+struct Moments: ~Copyable {
+    private var heap: ContiguousArray<Unmanaged<Moment>> = []
     private var added: UInt64 = 0
 
+    deinit {
+        for moment in heap { moment.release() }
+    }
+
     /// The earliest.
-    var first: Moment? { heap.first }
+    var first: Moment? { heap.first?.takeUnretainedValue() }
 
     /// Adds one, or moves it.
     mutating func add(_ moment: Moment, at time: UInt64) {
@@ -31,7 +35,7 @@ struct Moments {
         moment.number = added
         if !moment.isWaiting {
             moment.index = heap.count
-            heap.append(moment)
+            heap.append(.passRetained(moment))
         }
         settle(moment.index)
     }
@@ -39,36 +43,51 @@ struct Moments {
     mutating func remove(_ moment: Moment) {
         let i = moment.index
         guard i >= 0 else { return }
-        swap(i, heap.count - 1)
-        heap.removeLast()
         moment.index = -1
-        if i < heap.count { settle(i) }
+        let last = heap.removeLast()
+        if i < heap.count {
+            put(last, at: i)
+            settle(i)
+        }
+        Unmanaged.passUnretained(moment).release()
     }
 
     /// - Returns: those that there were, to be let go where it hurts nobody.
-    mutating func removeAll() -> ContiguousArray<Moment> {
-        for moment in heap { moment.index = -1 }
+    mutating func removeAll() -> [Moment] {
         defer { heap = [] }
-        return heap
+        return heap.map { moment in
+            moment._withUnsafeGuaranteedRef { $0.index = -1 }
+            return moment.takeRetainedValue()
+        }
+    }
+
+    private mutating func put(_ moment: Unmanaged<Moment>, at i: Int) {
+        heap[i] = moment
+        moment._withUnsafeGuaranteedRef { $0.index = i }
     }
 
     private mutating func swap(_ i: Int, _ j: Int) {
-        heap.swapAt(i, j)
-        heap[i].index = i
-        heap[j].index = j
+        let other = heap[i]
+        put(heap[j], at: i)
+        put(other, at: j)
+    }
+
+    private func isBefore(_ i: Int, _ j: Int) -> Bool {
+        let other = heap[j]
+        return heap[i]._withUnsafeGuaranteedRef { moment in other._withUnsafeGuaranteedRef { moment.isBefore($0) } }
     }
 
     /// Moves an entry up or down to where it belongs.
     private mutating func settle(_ start: Int) {
         var i = start
-        while i > 0, heap[i].isBefore(heap[(i - 1) / 2]) {
+        while i > 0, isBefore(i, (i - 1) / 2) {
             swap(i, (i - 1) / 2)
             i = (i - 1) / 2
         }
         while true {
             var least = i
-            if 2 * i + 1 < heap.count, heap[2 * i + 1].isBefore(heap[least]) { least = 2 * i + 1 }
-            if 2 * i + 2 < heap.count, heap[2 * i + 2].isBefore(heap[least]) { least = 2 * i + 2 }
+            if 2 * i + 1 < heap.count, isBefore(2 * i + 1, least) { least = 2 * i + 1 }
+            if 2 * i + 2 < heap.count, isBefore(2 * i + 2, least) { least = 2 * i + 2 }
             guard least != i else { return }
             swap(i, least)
             i = least

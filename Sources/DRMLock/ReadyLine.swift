@@ -1,11 +1,13 @@
 /// Who may go on with the stepped gate, in the order they became so: a ring of words, so that a step costs no
 /// reference counting but that of its item.
 ///
-/// A word is an actor, or an item with the lowest bit set. The line keeps its items; actors are kept by the gate.
+/// A word is an actor, or an item with the lowest bit set. The line keeps items that nobody else does; actors are kept by
+/// the gate.
 struct ReadyLine: ~Copyable {
     enum Entry {
         case actor(Unmanaged<SteppedActor>)
-        case work(Work)
+        /// Not kept by others: the line's reference is the caller's now.
+        case work(Unmanaged<Work>, isKept: Bool)
     }
 
     private var words: UnsafeMutablePointer<UInt>
@@ -21,7 +23,7 @@ struct ReadyLine: ~Copyable {
     deinit {
         for i in 0..<count {
             let word = words[(head &+ i) & (capacity &- 1)]
-            if word & 1 != 0 { Self.item(word).release() }
+            if word & 1 != 0 { Self.item(word).letGo() }
         }
         words.deallocate()
     }
@@ -31,14 +33,17 @@ struct ReadyLine: ~Copyable {
     mutating func append(_ actor: SteppedActor) { append(word: Self.word(actor)) }
 
     mutating func append(_ work: Work) {
-        _ = Unmanaged.passRetained(work)
+        if !work.isKept { _ = Unmanaged.passRetained(work) }
         append(word: Self.word(work))
     }
 
     /// - Parameter i: counted from the first.
     mutating func remove(at i: Int) -> Entry {
         let word = removeWord(at: i)
-        if word & 1 != 0 { return .work(Self.item(word).takeRetainedValue()) }
+        if word & 1 != 0 {
+            let item = Self.item(word)
+            return .work(item, isKept: item._withUnsafeGuaranteedRef { $0.isKept })
+        }
         let pointer = UnsafeRawPointer(bitPattern: word).unsafelyUnwrapped
         return .actor(.fromOpaque(pointer))
     }
@@ -50,7 +55,7 @@ struct ReadyLine: ~Copyable {
     mutating func remove(_ work: Work) {
         guard let i = index(of: Self.word(work)) else { return }
         _ = removeWord(at: i)
-        Unmanaged.passUnretained(work).release()
+        Unmanaged.passUnretained(work).letGo()
     }
 
     // MARK: Words
@@ -97,5 +102,12 @@ struct ReadyLine: ~Copyable {
         words = larger
         capacity *= 2
         head = 0
+    }
+}
+
+extension Unmanaged<Work> {
+    /// Gives back the line's reference, if it has one.
+    fileprivate func letGo() {
+        if !_withUnsafeGuaranteedRef({ $0.isKept }) { release() }
     }
 }

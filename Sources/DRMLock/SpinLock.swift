@@ -10,11 +10,17 @@ public struct SpinLock: ~Copyable, Sendable {
 
     /// For what only actors of one gate touch. Where one of them runs at a time, as with the stepped gate, it is always
     /// free, and taking it costs a look; debug builds lock all the same, so that who takes it twice is found.
-    @inlinable public init(_ gate: Gate) {
+    @inlinable public init(_ gate: Gate) { word = Atomic(Self.free(.passUnretained(gate))) }
+
+    /// The same for who has the gate at hand without a reference.
+    @inlinable public init(_ gate: Unmanaged<Gate>) { word = Atomic(Self.free(gate)) }
+
+    /// The word of a lock that is free.
+    @inlinable static func free(_ gate: Unmanaged<Gate>) -> UInt32 {
         #if GPUVM_VALIDATE
-        word = Atomic(0)
+        return 0
         #else
-        word = Atomic(gate.countsLocks ? 2 : 0)
+        return gate._withUnsafeGuaranteedRef { $0.countsLocks } ? 2 : 0
         #endif
     }
 

@@ -59,10 +59,11 @@ public final class SteppedGate: Gate, @unchecked Sendable {
             actor.state = .ended
             actor.post()
         }
+        for actor in allActors { actor.waiter = nil }
     }
 
     public override var now: UInt64 { time }
-    public override var current: GateActor { me }
+    package override var caller: Unmanaged<GateActor> { holder._withUnsafeGuaranteedRef { .passUnretained($0) } }
 
     // MARK: Actors
 
@@ -87,6 +88,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         actor.state = .ended
         for joiner in actor.joiners { unpark(joiner) }
         actor.joiners = []
+        for actor in sequence(first: actor, next: \.runnerAbove) { actor.waiter = nil }
         actors.removeAll { $0 === actor }
         handOver(to: nextActor())
     }
@@ -229,7 +231,9 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     private func pick(_ count: Int) -> Int {
-        switch order {
+        // Without a look at what the order holds.
+        if !hasPoints { return 0 }
+        return switch order {
         case .first: 0
         case .seeded: Int(random.next() % UInt64(count))
         case .chosen(let choose): choose(count)
@@ -247,9 +251,12 @@ public final class SteppedGate: Gate, @unchecked Sendable {
         moment.come()
     }
 
+    /// With those that run items on others' stacks.
+    private var allActors: [SteppedActor] { actors.flatMap { sequence(first: $0, next: \.runnerAbove) } }
+
     /// Who waits for what: `name: what`, a comma between.
     public var waiting: String {
-        actors.flatMap { sequence(first: $0, next: \.runnerAbove) }.compactMap { actor in
+        allActors.compactMap { actor in
             switch actor.state {
             case .parked: "\(actor.label): \(actor.why)"
             case .ready where actor.isBuried: "\(actor.label): a work item on its stack"
@@ -271,9 +278,12 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     private func run(_ next: ReadyLine.Entry) -> Unmanaged<SteppedActor>? {
         switch next {
         case .actor(let actor): return actor
-        case .work(let work):
-            guard !work.queue.mayPark || canBorrow(for: work.queue) else { return thread(for: work) }
-            runHere(work)
+        case .work(let work, let isKept):
+            defer { if !isKept { work.release() } }
+            guard work._withUnsafeGuaranteedRef({ !$0.queue.mayPark || canBorrow(for: $0.queue) }) else {
+                return thread(for: work.takeUnretainedValue())
+            }
+            work._withUnsafeGuaranteedRef { runHere($0) }
             return nil
         }
     }

@@ -73,6 +73,10 @@ final class ThreadActors {
     private var lastNumber: UInt64 = 0
     private unowned(unsafe) var last: ThreadActor?
 
+    deinit {
+        for entry in entries { entry.actor.waiter = nil }
+    }
+
     /// The slot of each thread for its own; let go when the thread ends.
     private static let key: pthread_key_t = {
         var key = pthread_key_t()
@@ -99,7 +103,11 @@ final class ThreadActors {
     }
 
     func add(_ actor: ThreadActor, gate: Gate, number: UInt64) {
-        entries.removeAll { $0.gate == nil }
+        entries.removeAll { entry in
+            guard entry.gate == nil else { return false }
+            entry.actor.waiter = nil
+            return true
+        }
         entries.append(Entry(number: number, actor: actor, gate: gate))
         lastNumber = number
         last = actor

@@ -41,7 +41,7 @@ public final class ThreadedGate: Gate, @unchecked Sendable {
 
     public override var now: UInt64 { monotonicTime() }
 
-    public override var current: GateActor { me }
+    package override var caller: Unmanaged<GateActor> { .passUnretained(me) }
 
     private var me: ThreadActor {
         let actors = ThreadActors.current

@@ -26,6 +26,8 @@ open class Work: @unchecked Sendable {
     /// The queue's, which keeps it.
     fileprivate final let gate: Unmanaged<Gate>
     // These belong to the gate.
+    /// Somebody keeps it while it is queued or runs. Otherwise the gate does.
+    @exclusivity(unchecked) final private(set) var isKept: Bool
     /// Waits for its turn.
     @exclusivity(unchecked) final var isQueued = false
     /// Who runs it now.
@@ -36,8 +38,10 @@ open class Work: @unchecked Sendable {
     @exclusivity(unchecked) final var next: Work?
     @exclusivity(unchecked) final var isInLine = false
 
-    public init(queue: WorkQueue) {
+    /// - Parameter isKept: whoever makes it keeps it until ``end()``.
+    public init(queue: WorkQueue, isKept: Bool = false) {
         self.queue = queue
+        self.isKept = isKept
         gate = .passUnretained(queue.gate)
     }
 
@@ -48,6 +52,12 @@ open class Work: @unchecked Sendable {
 
     /// Takes it out of its queue and waits until it does not run; a call from its own run does not wait.
     public final func cancel() { queue.gate.cancel(self) }
+
+    /// Cancels it, for who lets it go then. It may still be enqueued.
+    public final func end() {
+        cancel()
+        isKept = false
+    }
 
     /// Waits until it neither waits for its turn nor runs; a call from its own run does not wait.
     public final func flush() { queue.gate.flush(self) }

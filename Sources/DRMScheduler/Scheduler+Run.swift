@@ -8,14 +8,17 @@ class SchedulerWork: Work, @unchecked Sendable {
     /// Until its end.
     private let owner = Atomic<Unmanaged<Scheduler>?>(nil)
 
+    /// The scheduler keeps it.
+    init(queue: WorkQueue) { super.init(queue: queue, isKept: true) }
+
     final func attach(_ scheduler: Scheduler) { owner.store(.passUnretained(scheduler), ordering: .relaxed) }
     final var isAttached: Bool { owner.load(ordering: .relaxed) != nil }
 
     /// The scheduler's end, which waits for the run under way. Whoever was about to ask for another one may still do so;
     /// it reaches nobody.
-    final func end() {
+    final func detach() {
         owner.store(nil, ordering: .relaxed)
-        cancel()
+        end()
     }
 
     final override func run() {

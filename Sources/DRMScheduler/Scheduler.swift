@@ -164,10 +164,10 @@ public final class Scheduler: @unchecked Sendable {
         guard !hasEnded.exchange(true, ordering: .relaxed) else { return }
         isReady = false
         // First of all, for it may have the others go on.
-        timeoutWork.end()
+        timeoutWork.detach()
         pauseWork()
-        runWork.end()
-        freeWork.end()
+        runWork.detach()
+        freeWork.detach()
         timer.disarm()
         stopEntities()
         waiters.wakeAll()
@@ -202,9 +202,9 @@ public final class Scheduler: @unchecked Sendable {
         }
     }
 
-    /// The driver lets the job go, then we do.
+    /// We let the job go, then the driver does: from then on it is the driver's.
     func free(_ job: SchedulerJob) {
-        driver.free(job)
         job.cleanup()
+        driver.free(job)
     }
 }

@@ -15,7 +15,8 @@ public protocol SchedulerDriver: AnyObject, Sendable {
     /// - Throws: what the job's finished fence is to say.
     func run(_ job: SchedulerJob) throws(KernelErrno) -> Fence?
 
-    /// The job is finished; what it holds can go (`free_job`). The scheduler cleans up its own part afterwards.
+    /// The job is finished; what it holds can go (`free_job`). The scheduler has let go of it: the driver may use it for
+    /// another (``SchedulerJob/reset()``).
     func free(_ job: SchedulerJob)
 
     /// The oldest job has not finished in time (`timedout_job`). It is not in the pending list during the call:

@@ -134,7 +134,7 @@ public final class SchedulerEntity: @unchecked Sendable {
         defer { lock.unlock() }
         if !choices.isEmpty { chooseScheduler() }
         seqno += 1
-        return SchedulerFence(scheduler: scheduler, context: context + 1, seqno: seqno)
+        return SchedulerFence(scheduler: .passUnretained(scheduler), context: context + 1, seqno: seqno)
     }
 
     /// The least busy scheduler; of several, the first; if none is ready, the old one. Nothing changes while a job is

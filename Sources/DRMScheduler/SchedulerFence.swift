@@ -15,15 +15,15 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
     /// 0: not handed to the hardware yet. Set with the lock.
     private let scheduledTime = Atomic<UInt64>(0)
     // Guarded by the lock.
-    @exclusivity(unchecked) private var scheduledFence: ScheduledFence?
-    @exclusivity(unchecked) private var hardwareFence: Fence?
+    @exclusivity(unchecked) private var fences: (scheduled: ScheduledFence?, hardware: Fence?)
     @exclusivity(unchecked) private var deadline: UInt64 = .never
     private let isApart = Atomic<Bool>(false)
 
     /// - Parameter context: that of finished fences; the one before it is that of scheduled ones.
-    init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
-        lock = SpinLock(scheduler.gate)
-        super.init(gate: scheduler.gate, keptBy: scheduler, context: context, seqno: seqno)
+    init(scheduler: Unmanaged<Scheduler>, context: UInt64, seqno: UInt64) {
+        let gate = scheduler._withUnsafeGuaranteedRef { Unmanaged.passUnretained($0.gate) }
+        lock = SpinLock(gate)
+        super.init(gate, keptBy: scheduler.takeUnretainedValue(), context: context, seqno: seqno)
     }
 
     public override var driverName: String { "drm_sched" }
@@ -42,10 +42,10 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
     public var scheduled: Fence {
         lock.lock()
         defer { lock.unlock() }
-        if let fence = scheduledFence { return fence }
+        if let fence = fences.scheduled { return fence }
         let fence = ScheduledFence(scheduler: scheduler, context: context - 1, seqno: seqno)
         if isScheduled { fence.checkAndSignal(at: scheduledTimestamp) }
-        scheduledFence = fence
+        fences.scheduled = fence
         return fence
     }
 
@@ -61,16 +61,16 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
         defer { lock.unlock() }
         guard isScheduled else { return }
         scheduledTime.store(time, ordering: .releasing)
-        scheduledFence?.moveTimestamp(to: time)
+        fences.scheduled?.moveTimestamp(to: time)
     }
 
     /// Signals ``scheduled``; the hardware's fence is known from now on.
     func signalScheduled(parent: Fence?) {
         let time = max(now, 1)
         lock.lock()
-        hardwareFence = parent
+        fences.hardware = parent
         scheduledTime.store(time, ordering: .releasing)
-        let fence = scheduledFence, wish = deadline
+        let fence = fences.scheduled, wish = deadline
         lock.unlock()
         if let parent, wish != .never { parent.setDeadlineIfPending(wish) }
         fence?.checkAndSignal(at: time)
@@ -84,12 +84,12 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
         get {
             lock.lock()
             defer { lock.unlock() }
-            return hardwareFence
+            return fences.hardware
         }
         set {
             lock.lock()
-            let old = hardwareFence, wish = deadline
-            hardwareFence = newValue
+            let old = fences.hardware, wish = deadline
+            fences.hardware = newValue
             lock.unlock()
             if let newValue, wish != .never { newValue.setDeadlineIfPending(wish) }
             _ = old
@@ -101,7 +101,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
         lock.lock()
         let isEarlier = deadline < self.deadline
         if isEarlier { self.deadline = deadline }
-        let parent = hardwareFence
+        let parent = fences.hardware
         lock.unlock()
         if isEarlier { parent?.setDeadlineIfPending(deadline) }
     }

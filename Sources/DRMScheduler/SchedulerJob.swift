@@ -23,7 +23,7 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// When it was pushed.
     @exclusivity(unchecked) final var submitTime: UInt64 = 0
     /// How often it was found guilty of a hang.
-    public final private(set) var karma = 0
+    @exclusivity(unchecked) public final private(set) var karma = 0
     @exclusivity(unchecked) final var isKilled = false
 
     // Guarded by the lock of the list that it is in.
@@ -127,8 +127,17 @@ open class SchedulerJob: FenceCallback, @unchecked Sendable {
     /// Lets go what the scheduler needed of it. Only for a job that the driver ends itself: one that is not to be pushed
     /// after all, or that timed out (see ``SchedulerDriver/timedOut(_:)``).
     public final func cleanup() {
-        dependencies = []
+        if !dependencies.isEmpty { dependencies = [] }
         own = nil
+    }
+
+    /// Makes it as new, to be armed and pushed once more. It is over, or was never pushed.
+    public final func reset() {
+        cleanup()
+        fence = nil
+        dependenciesMet = 0
+        karma = 0
+        isKilled = false
     }
 
     // MARK: Hangs

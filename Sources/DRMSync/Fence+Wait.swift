@@ -8,6 +8,17 @@ final class FenceWaiter: FenceCallback, @unchecked Sendable {
     init(_ actor: GateActor) { self.actor = actor }
 
     override func signaled(_ fence: Fence) { actor.unpark() }
+
+    /// The calling actor's own, which keeps it: it waits for one fence at a time. A wake-up may still come from the one
+    /// before.
+    static func ofCaller(_ gate: Gate) -> Unmanaged<FenceWaiter> {
+        gate.caller._withUnsafeGuaranteedRef { actor in
+            if let waiter = actor.waiter { return .passUnretained(unsafeDowncast(waiter, to: FenceWaiter.self)) }
+            let waiter = FenceWaiter(actor)
+            actor.waiter = waiter
+            return .passUnretained(waiter)
+        }
+    }
 }
 
 extension Fence {
@@ -19,25 +30,35 @@ extension Fence {
         timeout: UInt64 = .never, interruptible: Bool = false,
         _ file: StaticString = #fileID, _ line: UInt32 = #line
     ) throws(KernelErrno) -> UInt64 {
-        let gate = gate
-        gate.mightWait(file, line)
+        gateReference._withUnsafeGuaranteedRef { $0.mightWait(file, line) }
         if isSignaled { return max(timeout, 1) }
         guard timeout > 0 else {
             enableSoftwareSignaling()
             return isFlaggedSignaled ? 1 : 0
         }
-        let deadline = gate.deadline(after: timeout)
-        let waiter = FenceWaiter(gate.current)
-        do throws(KernelErrno) { try add(waiter, atHead: true) } catch { return timeout }
-        defer { remove(waiter) }
-        while !isFlaggedSignaled {
-            switch gate.park(until: deadline, interruptible: interruptible, "a fence") {
-            case .woken: continue
-            case .timedOut: return isSignaled ? 1 : 0
-            case .interrupted: throw .ERESTARTSYS
+        let deadline = gateReference._withUnsafeGuaranteedRef { $0.deadline(after: timeout) }
+        switch park(until: deadline, interruptible: interruptible) {
+        case .woken: return gateReference._withUnsafeGuaranteedRef { $0.left(until: deadline) }
+        case .timedOut: return isSignaled ? 1 : 0
+        case .interrupted: throw .ERESTARTSYS
+        case nil: return timeout
+        }
+    }
+
+    /// - Returns: `.woken`: it has signalled; `nil`: it had, before it came to parking.
+    private final func park(until deadline: UInt64, interruptible: Bool) -> Wake? {
+        // The fence keeps the gate, the caller's actor what it waits with.
+        gateReference._withUnsafeGuaranteedRef { gate in
+            FenceWaiter.ofCaller(gate)._withUnsafeGuaranteedRef { waiter in
+                do throws(KernelErrno) { try add(waiter, atHead: true) } catch { return nil }
+                defer { remove(waiter) }
+                while !isFlaggedSignaled {
+                    let wake = gate.park(until: deadline, interruptible: interruptible, "a fence")
+                    if wake != .woken { return wake }
+                }
+                return .woken
             }
         }
-        return gate.left(until: deadline)
     }
 
     /// Parks until one of several has signalled (`dma_fence_wait_any_timeout`).

@@ -13,7 +13,7 @@ public import Synchronization
 /// Source: dma-fence.c, dma-fence.h.
 open class Fence: @unchecked Sendable {
     public final var gate: Gate { gateReference.takeUnretainedValue() }
-    private final let gateReference: Unmanaged<Gate>
+    final let gateReference: Unmanaged<Gate>
     /// The gate, or what keeps it.
     package final let keeper: AnyObject
     /// From ``Gate/allocateContexts(_:)``; 0: a stub's.
@@ -48,6 +48,17 @@ open class Fence: @unchecked Sendable {
         failure = Atomic(0)
         state = Atomic(0)
         self.keeper = keeper ?? gate
+    }
+
+    /// The same for who has the gate at hand without a reference.
+    package init(_ gate: Unmanaged<Gate>, keptBy keeper: AnyObject, context: UInt64, seqno: UInt64) {
+        lock = SpinLock(gate)
+        gateReference = gate
+        self.context = context
+        self.seqno = seqno
+        failure = Atomic(0)
+        state = Atomic(0)
+        self.keeper = keeper
     }
 
     /// One that is signalled from the start, at a moment of the gate's clock.

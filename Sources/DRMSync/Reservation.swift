@@ -90,11 +90,13 @@ public final class Reservation: @unchecked Sendable {
     }
 
     /// The first that a fence may take the place of.
-    private func place(of fence: Fence, _ usage: ReservationUsage) -> Int? {
+    private func place(of new: Fence, _ usage: ReservationUsage) -> Int? {
         entries.withUnsafeBufferPointer { entries in
             entries.indices.first { i in
-                Unmanaged.passUnretained(entries[i].fence)._withUnsafeGuaranteedRef { old in
-                    old.context == fence.context && entries[i].usage >= usage && !old.isLater(than: fence)
+                // What an entry begins with. To ask the entry for it would count a reference.
+                let fence = UnsafeRawPointer(entries.baseAddress.unsafelyUnwrapped + i).load(as: Unmanaged<Fence>.self)
+                return fence._withUnsafeGuaranteedRef { old in
+                    old.context == new.context && entries[i].usage >= usage && !old.isLater(than: new)
                         || old.isSignaled
                 }
             }

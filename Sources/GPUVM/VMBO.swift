@@ -178,7 +178,9 @@ public final class VMBO: @unchecked Sendable {
     /// Has the VM lock the object with all its own, if it is external (`drm_gpuvm_bo_extobj_add`). Nothing happens the
     /// second time. With the VM's reservation held where that guards the VM's lists.
     public func addExternal() {
-        if isExternal { vm.external.add(externalNode) } else { vm.external.assertGuarded() }
+        Unmanaged.passUnretained(vm.external)._withUnsafeGuaranteedRef {
+            if isExternal { $0.add(externalNode) } else { $0.assertGuarded() }
+        }
     }
 
     /// Leaves the VM's lists.
