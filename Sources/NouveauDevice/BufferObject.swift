@@ -26,6 +26,8 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
 
     /// Where it may live: of VRAM and GART, or the CPU's memory alone.
     let validDomains: Domain
+    /// It may live where the GPU sees it.
+    let isVisible: Bool
     /// NO_SHARE: belongs to one address space, cannot be exported.
     let isPrivate: Bool
     let isContiguous: Bool
@@ -61,6 +63,7 @@ public final class BufferObject: MappableObject, @unchecked Sendable {
         mappingPages = device.pageSizes.mappingPages(objectShift: shift)
         kind = call.kind
         validDomains = placeable.isEmpty ? .cpu : placeable
+        isVisible = validDomains != .cpu
         isPrivate = call.domain.contains(.noShare)
         isContiguous = call.isContiguous
         tileMode = call.tileMode

@@ -140,7 +140,7 @@ extension DeviceFile {
     ) throws(KernelErrno) {
         for wait in waits { job.addDependency(try fence(of: wait)) }
         var resolved = Signals()
-        resolved.targets.reserveCapacity(signals.count)
+        if !signals.isEmpty { resolved.targets.reserveCapacity(signals.count) }
         for signal in signals { resolved.targets.append(try target(of: signal)) }
         try jobs.submit(job, isSync: isSync, signals: resolved)
     }

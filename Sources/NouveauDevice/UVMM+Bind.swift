@@ -8,34 +8,31 @@ extension DeviceFile {
         let uvmm = uvmm
         mutex.unlock()
         guard let uvmm else { throw .ENOSYS }
-        let call = VMBind(a), memory = userMemory, plan = uvmm.takePlan()
-        try call.copyOps(memory) { plan.ops.makeRoom(for: $0) }
-        let syncs = try call.syncs(memory), counts = BindCounts(plan.ops.elements)
-        let job = BindJob(uvmm, self, plan)
+        let call = VMBind(a), memory = userMemory, job = BindJob.make(uvmm, self)
+        try call.copyOps(memory) { UnsafeMutableRawBufferPointer(job.plan.ops.makeRoom(for: $0)) }
+        let syncs = try call.syncs(memory)
+        job.begin()
         try submit(job, to: binds, isSync: !call.isAsync, waits: syncs.waits, signals: syncs.signals)
-        device.count { $0.add(counts) }
     }
 }
 
 /// Operations by kind.
-private struct BindCounts {
+struct BindCounts {
     var maps = 0, unmaps = 0, sparseMaps = 0, sparseUnmaps = 0
 
-    init(_ ops: UnsafeBufferPointer<BindOp>) {
-        for op in ops {
-            switch op.kind {
-            case .map: maps += 1
-            case .unmap: unmaps += 1
-            case .mapSparse: sparseMaps += 1
-            case .unmapSparse: sparseUnmaps += 1
-            case nil: break
-            }
+    mutating func add(_ kind: BindOp.Kind?) {
+        switch kind {
+        case .map: maps += 1
+        case .unmap: unmaps += 1
+        case .mapSparse: sparseMaps += 1
+        case .unmapSparse: sparseUnmaps += 1
+        case nil: break
         }
     }
 }
 
 extension DeviceStatistics {
-    fileprivate mutating func add(_ counts: BindCounts) {
+    mutating func add(_ counts: BindCounts) {
         binds += 1
         maps += counts.maps
         unmaps += counts.unmaps

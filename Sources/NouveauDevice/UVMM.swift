@@ -11,35 +11,46 @@ internal import NouveauUAPI
 internal import Synchronization
 
 /// What the device knows of a mapping; lives in the mapping's own bytes in the C library, pieces start with a copy.
+///
+/// Two words, since many are copied: what entries need of it and the handle; who made and who writes it.
 package struct MappingState: BitwiseCopyable, Sendable {
-    private var kindBits: UInt8 = 0
-    private var shiftBits: UInt8 = 0
-    /// Lies in a sparse region: unmapped addresses become sparse again.
-    package var inRegion = false
-    /// Unmapped by the same VM_BIND that mapped it, so its entries are never written.
-    var isGone = false
-    /// The handle by which it named its object.
-    package var handle: UInt32 = 0
-    /// Which VM_BIND of the space made it, from 1.
-    package var bind: UInt32 = 0
-    /// Which one writes, or wrote, its entries.
-    var writer: UInt32 = 0
+    private var shown: UInt64 = 0
+    private var binds: UInt64 = 0
+
+    private static let regionBit: UInt64 = 1 << 16
+    private static let goneBit: UInt64 = 1 << 17
 
     init() {}
 
     init(kind: Int, pageShift: Int, handle: UInt32, bind: UInt32) {
-        kindBits = UInt8(truncatingIfNeeded: kind)
-        self.handle = handle
-        self.bind = bind
-        writer = bind
-        self.pageShift = pageShift
+        shown = UInt64(UInt8(truncatingIfNeeded: kind)) << 8 | UInt64(UInt8(truncatingIfNeeded: pageShift)) | UInt64(handle) << 32
+        binds = UInt64(bind) << 32 | UInt64(bind)
     }
 
-    package var kind: Int { Int(kindBits) }
+    package var kind: Int { Int(UInt8(truncatingIfNeeded: shown >> 8)) }
     /// log2 of the pages its entries have: the whole mapping has one size, and one reference on each page.
     package internal(set) var pageShift: Int {
-        get { Int(shiftBits) }
-        set { shiftBits = UInt8(truncatingIfNeeded: newValue) }
+        get { Int(UInt8(truncatingIfNeeded: shown)) }
+        set { shown = shown & ~0xff | UInt64(UInt8(truncatingIfNeeded: newValue)) }
+    }
+    /// Lies in a sparse region: unmapped addresses become sparse again.
+    package var inRegion: Bool {
+        get { shown & Self.regionBit != 0 }
+        set { shown = newValue ? shown | Self.regionBit : shown & ~Self.regionBit }
+    }
+    /// Unmapped by the same VM_BIND that mapped it, so its entries are never written.
+    var isGone: Bool {
+        get { shown & Self.goneBit != 0 }
+        set { shown = newValue ? shown | Self.goneBit : shown & ~Self.goneBit }
+    }
+    /// The handle by which it named its object.
+    package var handle: UInt32 { UInt32(truncatingIfNeeded: shown >> 32) }
+    /// Which VM_BIND of the space made it, from 1.
+    package var bind: UInt32 { UInt32(truncatingIfNeeded: binds >> 32) }
+    /// Which one writes, or wrote, its entries.
+    var writer: UInt32 {
+        get { UInt32(truncatingIfNeeded: binds) }
+        set { binds = binds & ~UInt64(UInt32.max) | UInt64(newValue) }
     }
 }
 
@@ -70,9 +81,6 @@ package final class UVMM: @unchecked Sendable {
     /// Of what the space knows.
     let allocator: gpuvm_alloc
     let kernelAddr, kernelSize: UInt64
-    let spareLock: SpinLock
-    /// Of jobs that are over; guarded by the lock.
-    @exclusivity(unchecked) var sparePlans: [BindPlan] = []
     /// VM_BIND calls so far.
     private let binds = Atomic<UInt32>(0)
 
@@ -90,7 +98,6 @@ package final class UVMM: @unchecked Sendable {
         lastUse = LastUse(0)
         mutex = SleepingMutex(Self.lockClass, gate: device.gate)
         tablesMutex = SleepingMutex(Self.tablesLockClass, gate: device.gate)
-        spareLock = SpinLock(device.gate)
         let host = device.options.host
         allocator = host.allocator
         let walks = TableWalks(gate: device.gate)

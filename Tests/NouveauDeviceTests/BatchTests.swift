@@ -38,9 +38,8 @@ import Testing
         batch.append(7)
         let room = batch.makeRoom(for: 2)
         let size = room.count
-        room.storeBytes(of: 8, toByteOffset: 0, as: UInt64.self)
-        room.storeBytes(of: 9, toByteOffset: 8, as: UInt64.self)
+        (room[0], room[1]) = (8, 9)
         let all = Array(batch.elements)
-        #expect(size == 16 && all == [7, 8, 9])
+        #expect(size == 2 && all == [7, 8, 9])
     }
 }

@@ -29,17 +29,17 @@ struct Batch<Element>: ~Copyable {
         }
     }
 
-    mutating func append(_ element: Element) {
-        if count == capacity { reserve(count + 1) }
+    @inline(__always) mutating func append(_ element: Element) {
+        if count == capacity { grow() }
         (base + count).initialize(to: element)
         count += 1
     }
 
     /// So many more, which the caller writes.
-    mutating func makeRoom(for more: Int) -> UnsafeMutableRawBufferPointer {
+    mutating func makeRoom(for more: Int) -> UnsafeMutableBufferPointer<Element> {
         reserve(count + more)
         defer { count += more }
-        return UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(start: base + count, count: more))
+        return UnsafeMutableBufferPointer(start: base + count, count: more)
     }
 
     mutating func popLast() -> Element? {
@@ -47,6 +47,8 @@ struct Batch<Element>: ~Copyable {
         count -= 1
         return base[count]
     }
+
+    @inline(never) private mutating func grow() { reserve(count + 1) }
 
     /// Makes room for so many in all.
     mutating func reserve(_ wanted: Int) {

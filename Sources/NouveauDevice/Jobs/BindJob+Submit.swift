@@ -36,7 +36,7 @@ extension BindJob {
             if !plan.kept.isEmpty { try exec.prepare(plan.kept, fences: 1) }
         }
         let areVisible = plan.held.elements.allSatisfy {
-            BufferObject.of($0)._withUnsafeGuaranteedRef { $0.validDomains != .cpu }
+            BufferObject.of($0)._withUnsafeGuaranteedRef { $0.isVisible }
         }
         guard areVisible else {
             exec.finish()
@@ -50,7 +50,7 @@ extension DRMExec.Exec {
     fileprivate func prepare(_ pair: Unmanaged<VMBO>) throws(KernelErrno) {
         var failure: KernelErrno?
         pair._withUnsafeGuaranteedRef {
-            do throws(KernelErrno) { try prepare($0.object, fences: 1) } catch { failure = error }
+            do throws(KernelErrno) { try prepare($0.object, fences: 1, isKept: false) } catch { failure = error }
         }
         if let failure { throw failure }
     }
@@ -63,29 +63,34 @@ extension BindJob {
     /// With the space's mutex.
     /// - Returns: whether no sparse region is to be waited for or refuses any.
     private func planOperations() throws(KernelErrno) -> Bool {
-        plan.reserve(ops.count)
+        setUnderWay()
+        let ops = ops, space = uvmm.vm.core
+        let requests = plan.requests.makeRoom(for: ops.count), states = plan.states.makeRoom(for: ops.count)
+        plan.writes.reserve(ops.count)
         var source = Source()
         var areSettled = true
         let hasRegions = !uvmm.sparse.isEmpty
-        for op in ops {
-            var request = Self.request(op)
-            var state = MappingState()
+        for (i, op) in ops.enumerated() {
+            let kind = op.kind
+            counts.add(kind)
+            var request = gpuvm_req(
+                addr: op.addr, range: op.range, offset: 0, bo: GPUVM_BO_NONE, kind: Self.request(kind))
             if request.kind == GPUVM_REQ_MAP.rawValue {
                 if source.object == nil || op.handle != source.handle { source = try hold(op.handle) }
                 guard op.boOffset & 4095 == 0, op.boOffset < source.size, op.range <= source.size - op.boOffset else {
                     throw .EINVAL
                 }
                 request.bo = source.pair
-                state = MappingState(
+                request.offset = op.boOffset
+                states[i] = MappingState(
                     kind: op.pteKind, pageShift: source.pages.shift(op.addr, op.range, op.boOffset), handle: op.handle,
                     bind: sequence)
             }
+            requests[i] = request
             // A range of 0 splits mappings in the kernel (deviation ZERO-RANGE).
-            guard op.addr & 4095 == 0, op.range & 4095 == 0, op.range > 0,
-                gpuvm_range_valid(uvmm.vm.core, op.addr, op.range)
-            else { throw .EINVAL }
-            plan.requests.append(request)
-            plan.states.append(state)
+            guard (op.addr | op.range) & 4095 == 0, op.range > 0, gpuvm_range_valid(space, op.addr, op.range) else {
+                throw .EINVAL
+            }
             if hasRegions || request.kind == Self.other { areSettled = areSettled && isSettled(op) }
         }
         return areSettled
@@ -114,18 +119,12 @@ extension BindJob {
     /// Not a request to the space: an operation on sparse regions, or none there is.
     private static let other = UInt32.max
 
-    private static func request(_ op: BindOp) -> gpuvm_req {
-        var request = gpuvm_req(addr: op.addr, range: op.range, offset: 0, bo: GPUVM_BO_NONE, kind: other)
-        switch op.kind {
-        case .map:
-            request.kind = GPUVM_REQ_MAP.rawValue
-            request.offset = op.boOffset
-        case .unmap:
-            request.kind = GPUVM_REQ_UNMAP.rawValue
-        default:
-            break
+    private static func request(_ kind: BindOp.Kind?) -> UInt32 {
+        switch kind {
+        case .map: GPUVM_REQ_MAP.rawValue
+        case .unmap: GPUVM_REQ_UNMAP.rawValue
+        default: other
         }
-        return request
     }
 
     /// There is nothing to wait for, and no region refuses it (7b).
@@ -186,9 +185,14 @@ extension BindJob {
     /// Maps and unmaps in a row: the space takes them as one.
     private func changeMappings(_ run: Range<Int>) throws(KernelErrno) {
         if !uvmm.sparse.isEmpty { for i in run { try placeInRegion(i) } }
-        var done = plan.list.count
+        let first = plan.list.count
         try execute(run)
-        for i in run { try settle(plan.requests[i], plan.states[i], &done) }
+        // None of these changes meanwhile.
+        let requests = plan.requests.elements, states = plan.states.elements, operations = plan.list.operations
+        guard let base = operations.baseAddress else { return }
+        var done = Done(base + first)
+        let end = Done(base + operations.count)
+        for i in run { try settle(requests[i], states[i], &done, end) }
     }
 
     private func placeInRegion(_ i: Int) throws(KernelErrno) {
@@ -208,16 +212,19 @@ extension BindJob {
     /// An operation of the list, which does not change meanwhile.
     private typealias Done = UnsafePointer<gpuvm_op>
 
-    /// What the space did for a request: its victims from operation `done` on, then the map.
-    private func settle(_ request: gpuvm_req, _ state: MappingState, _ done: inout Int) throws(KernelErrno) {
-        let operations = plan.list.operations
+    /// What the space did for a request: its victims from `done` on, then the map.
+    @inline(__always) private func settle(
+        _ request: gpuvm_req, _ state: MappingState, _ done: inout Done, _ end: Done
+    ) throws(KernelErrno) {
         let isMap = request.kind == GPUVM_REQ_MAP.rawValue
         // What a map does not inherit references for begins here.
         var next = request.addr
-        while done < operations.count, operations[done].isVictim(of: request) {
-            let op = Done(operations.baseAddress! + done)
+        while done < end, done.pointee.isVictim(of: request) {
+            let op = done
             done += 1
-            let left = try removeVictim(op)
+            if op.pointee.bo != plan.keptPair { keepObject(of: op) }
+            var left = uvmm.state(of: MappingID(rawValue: op.pointee.va))
+            if left.writer == sequence || !op.pointee.isWhole { try cut(op, &left) }
             let hole = op.pointee.hole
             if isMap, left.pageShift == state.pageShift {
                 try get(next, upTo: hole.addr, state.pageShift)
@@ -227,19 +234,18 @@ extension BindJob {
             }
         }
         guard isMap else { return }
-        let op = Done(operations.baseAddress! + done)
+        let op = done
         done += 1
         uvmm.setState(of: MappingID(rawValue: op.pointee.va), state)
         plan.writes.append(entries(op, request.addr, request.range, op.pointee.va, state))
         try get(next, upTo: request.addr + request.range, state.pageShift)
     }
 
-    /// Settles what the space already did to a victim: its pages are made small enough, its pieces follow it.
-    /// - Returns: its state then.
-    private func removeVictim(_ op: Done) throws(KernelErrno) -> MappingState {
-        if op.pointee.bo != plan.keptPair { keepObject(of: op) }
+    /// Settles what the space already did to a victim that is this job's own, or not all of which went: its pages are
+    /// made small enough, its pieces follow it.
+    /// - Parameter state: the victim's; what it is then.
+    private func cut(_ op: Done, _ state: inout MappingState) throws(KernelErrno) {
         let id = MappingID(rawValue: op.pointee.va)
-        var state = uvmm.state(of: id)
         let isOwn = state.writer == sequence
         let shift = op.pointee.isWhole ? state.pageShift : pageShift(after: op, state.pageShift)
         let isDemoted = state.pageShift > shift
@@ -256,7 +262,6 @@ extension BindJob {
             plan.cutsOwn = true
         }
         if isOwn || isDemoted { uvmm.setState(of: id, state) }
-        return state
     }
 
     /// Has a piece of a victim follow it.
@@ -304,8 +309,11 @@ extension BindJob {
     }
 
     /// Takes references on the pages of a range, if there are any in it.
-    private func get(_ addr: UInt64, upTo end: UInt64, _ shift: Int) throws(KernelErrno) {
-        guard addr < end else { return }
+    @inline(__always) private func get(_ addr: UInt64, upTo end: UInt64, _ shift: Int) throws(KernelErrno) {
+        if addr < end { try getSome(addr, end, shift) }
+    }
+
+    private func getSome(_ addr: UInt64, _ end: UInt64, _ shift: Int) throws(KernelErrno) {
         try uvmm.tables.get(addr, end - addr, shift: shift)
         plan.undo.append(.references(addr: addr, range: end - addr, shift: shift))
     }

@@ -28,19 +28,39 @@ final class BindJob: Job, @unchecked Sendable {
     let uvmm: UVMM
     /// Whose handles the operations name; only for `submit`.
     unowned(unsafe) let file: DeviceFile
-    let sequence: UInt32
-    /// Its own until `free`.
+    /// Of the space's VM_BINDs.
+    @exclusivity(unchecked) private(set) var sequence: UInt32 = 0
     let plan: BindPlan
-    /// Guarded by the space's mutex.
-    @exclusivity(unchecked) private var isFreed = false
+    /// What was asked for; by `submit`.
+    @exclusivity(unchecked) var counts = BindCounts()
+    /// Submitted, or about to be, and not freed. Guarded by the space's mutex.
+    @exclusivity(unchecked) private var isUnderWay = false
 
-    /// - Parameter plan: has the operations.
-    init(_ uvmm: UVMM, _ file: DeviceFile, _ plan: BindPlan) {
-        sequence = uvmm.nextBind()
-        self.plan = plan
+    private init(_ uvmm: UVMM, _ file: DeviceFile) {
+        plan = BindPlan(OperationList(allocator: uvmm.allocator))
         self.uvmm = uvmm
         self.file = file
         super.init(file.binds, credits: 1)
+    }
+
+    /// One without operations: a file's jobs are used again.
+    static func make(_ uvmm: UVMM, _ file: DeviceFile) -> BindJob {
+        guard let spare = file.binds.takeSpare() else { return BindJob(uvmm, file) }
+        return unsafeDowncast(spare, to: BindJob.self)
+    }
+
+    /// It has its operations.
+    func begin() { sequence = uvmm.nextBind() }
+
+    /// One with room for more than so many operations is not kept.
+    private static let mostRoom = 1 << 16
+
+    override func renew() -> Bool {
+        guard plan.capacity <= Self.mostRoom else { return false }
+        reset()
+        plan.clear()
+        counts = BindCounts()
+        return true
     }
 
     /// What is asked for.
@@ -53,6 +73,7 @@ final class BindJob: Job, @unchecked Sendable {
     override func armedSubmit(_ exec: DRMExec.Exec, _ fence: Fence) {
         exec.forEachObject { $0.reservation.add(fence, .bookkeep) }
         exec.finish()
+        Unmanaged.passUnretained(file.device)._withUnsafeGuaranteedRef { $0.count { $0.add(counts) } }
     }
 
     override func run() throws(KernelErrno) -> Fence? {
@@ -74,14 +95,16 @@ final class BindJob: Job, @unchecked Sendable {
             uvmm.commit(&plan.list)
         }
         for pair in plan.held.elements { uvmm.put(pair.takeUnretainedValue()) }
-        isFreed = true
+        isUnderWay = false
         uvmm.mutex.unlock()
-        uvmm.giveBack(plan)
     }
+
+    /// Its operations are looked at from now on. With the space's mutex.
+    func setUnderWay() { isUnderWay = true }
 
     /// Whether it unmaps some of what another operation is about, and is not freed. With the space's mutex.
     func unmaps(_ other: BindOp) -> Bool {
-        !isFreed
+        isUnderWay
             && ops.contains {
                 $0.kind == .unmap && $0.addr < other.addr + other.range && other.addr < $0.addr + $0.range
             }

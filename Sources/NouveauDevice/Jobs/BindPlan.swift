@@ -3,12 +3,12 @@ internal import CNVMMU
 internal import GPUVM
 internal import NouveauUAPI
 
-/// What a VM_BIND's phases leave each other. Belongs to one job at a time: a space keeps those that are done for the
-/// next (``UVMM/takePlan()``), so that a job need not ask for their memory.
+/// What a VM_BIND's phases leave each other. It is one job's, which is used again (``BindJob/make(_:_:)``) and need not ask
+/// for this memory then.
 final class BindPlan: @unchecked Sendable {
     /// What the call asks for.
     @exclusivity(unchecked) var ops = Batch<BindOp>()
-    /// For each operation: what it asks of the space, and the state of what it maps.
+    /// For each operation: what it asks of the space, and, for a map, the state of what it maps.
     @exclusivity(unchecked) var requests = Batch<gpuvm_req>()
     @exclusivity(unchecked) var states = Batch<MappingState>()
 
@@ -62,13 +62,6 @@ final class BindPlan: @unchecked Sendable {
         self.list = list
     }
 
-    /// Makes room for so many operations.
-    func reserve(_ count: Int) {
-        requests.reserve(count)
-        states.reserve(count)
-        writes.reserve(count)
-    }
-
     /// For how many operations or victims it has room.
     var capacity: Int { max(requests.capacity, writes.capacity, clears.capacity, kept.capacity) }
 
@@ -88,22 +81,5 @@ final class BindPlan: @unchecked Sendable {
         cutsOwn = false
         removedRegions.removeAll()
         undo.removeAll()
-    }
-}
-
-extension UVMM {
-    /// A plan of this much room is worth keeping; and so many plans.
-    private static let mostRoom = 1 << 16
-    private static let mostPlans = 4
-
-    func takePlan() -> BindPlan {
-        spareLock.withLock { sparePlans.popLast() } ?? BindPlan(OperationList(allocator: allocator))
-    }
-
-    /// Whose job is over, and whose list is committed or reverted.
-    func giveBack(_ plan: BindPlan) {
-        plan.clear()
-        guard plan.capacity <= Self.mostRoom else { return }
-        spareLock.withLock { if sparePlans.count < Self.mostPlans { sparePlans.append(plan) } }
     }
 }

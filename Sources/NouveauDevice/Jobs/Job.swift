@@ -9,8 +9,12 @@ internal import KernelErrno
 class Job: SchedulerJob, @unchecked Sendable {
     /// Outlives its jobs.
     unowned(unsafe) let jobs: JobQueue
+    // The queue's.
+    @exclusivity(unchecked) final var nextListed: Unmanaged<Job>?
+    @exclusivity(unchecked) final var previousListed: Unmanaged<Job>?
+    @exclusivity(unchecked) final var nextSpare: Job?
     /// Its number in the log, where there is one.
-    @exclusivity(unchecked) var logged = 0
+    @exclusivity(unchecked) final var logged = 0
 
     init(_ jobs: JobQueue, credits: UInt32) {
         self.jobs = jobs
@@ -34,6 +38,10 @@ class Job: SchedulerJob, @unchecked Sendable {
 
     /// It is over, or was never submitted: lets everything go. May take all locks that ``submit()`` takes.
     func free() {}
+
+    /// It is over and freed: makes it as new, for a queue's next job of its kind.
+    /// - Returns: whether it is to be kept for that.
+    func renew() -> Bool { false }
 
     /// It did not finish in time.
     func timeout() {}

@@ -19,8 +19,14 @@ final class JobQueue: @unchecked Sendable {
     let track: JobLog.Track?
 
     private let spin: SpinLock
-    /// Submitted and not freed, oldest first. Guarded by the spin lock.
-    @exclusivity(unchecked) private var listed: [Job] = []
+    // Guarded by the spin lock.
+    /// Submitted and not freed, oldest first: linked through the jobs, which keep themselves as long.
+    @exclusivity(unchecked) private var first: Unmanaged<Job>?
+    @exclusivity(unchecked) private var last: Unmanaged<Job>?
+    /// Jobs that are over, to be used again: each keeps the next.
+    @exclusivity(unchecked) private var spare: Job?
+    @exclusivity(unchecked) private var spareCount = 0
+    private static let mostSpares = 4
     /// For the list to lose a job.
     let waiters = WaitList()
 
@@ -48,11 +54,12 @@ final class JobQueue: @unchecked Sendable {
         waitUntilEmpty()
         entity.fini()
         scheduler.fini()
+        while let spare = takeSpare() { _ = consume spare }
     }
 
     /// May park.
     func waitUntilEmpty() {
-        waiters.wait(on: scheduler.gate, "jobs that are not freed") { spin.withLock { listed.isEmpty } }
+        waiters.wait(on: scheduler.gate, "jobs that are not freed") { spin.withLock { first == nil } }
     }
 
     /// What is queued ends with `ESRCH`. May park.
@@ -73,7 +80,7 @@ final class JobQueue: @unchecked Sendable {
             job.free()
             throw error
         }
-        spin.withLock { listed.append(job) }
+        list(job)
         job.arm()
         track?.submitted(job)
         let fence = job.finished
@@ -84,13 +91,58 @@ final class JobQueue: @unchecked Sendable {
         if isSync { _ = try? fence.wait(timeout: .never, interruptible: true) }
     }
 
-    /// The jobs that are not freed, oldest first.
-    var pending: [Job] { spin.withLock { listed } }
+    private func list(_ job: Job) {
+        let link = Unmanaged.passUnretained(job)
+        spin.lock()
+        job.previousListed = last
+        if let last { last._withUnsafeGuaranteedRef { $0.nextListed = link } } else { first = link }
+        last = link
+        spin.unlock()
+    }
 
+    private func unlist(_ job: Job) {
+        let next = job.nextListed, previous = job.previousListed
+        if let previous { previous._withUnsafeGuaranteedRef { $0.nextListed = next } } else { first = next }
+        if let next { next._withUnsafeGuaranteedRef { $0.previousListed = previous } } else { last = previous }
+        job.nextListed = nil
+        job.previousListed = nil
+    }
+
+    /// The jobs that are not freed, oldest first.
+    var pending: [Job] {
+        var all: [Job] = []
+        spin.lock()
+        var next = first
+        while let job = next?.takeUnretainedValue() {
+            all.append(job)
+            next = job.nextListed
+        }
+        spin.unlock()
+        return all
+    }
+
+    /// The last of a job. From now on it may be another call's.
     fileprivate func forget(_ job: Job) {
-        let freed = spin.withLock { listed.remove(at: listed.firstIndex { $0 === job }!) }
-        _ = consume freed
+        let isSpare = job.renew()
+        spin.lock()
+        unlist(job)
+        if isSpare, spareCount < Self.mostSpares {
+            job.nextSpare = spare.take()
+            spare = job
+            spareCount += 1
+        }
+        spin.unlock()
         waiters.wakeAll()
+    }
+
+    /// A job that is over, to be used once more.
+    func takeSpare() -> Job? {
+        spin.lock()
+        defer { spin.unlock() }
+        guard let job = spare.take() else { return nil }
+        spare = job.nextSpare.take()
+        spareCount -= 1
+        return job
     }
 
     // MARK: What the scheduler asks for
