@@ -160,7 +160,7 @@ static int words_init(const struct nvmmu_format *f, struct source *s)
         s->step = next - s->word;
     s->each = f->gart || (s->tags == TAGS_BY_OFFSET && s->shift == 16 && f->traits & NVMMU_TRAIT_TAG_HALVES);
     s->even = !s->each && s->tags != TAGS_BY_OFFSET;
-    s->plain = s->even && !s->base && !s->tags && !f->block_low;
+    s->plain = s->even && !s->tags && !f->block_low;
     return 0;
 }
 

@@ -101,6 +101,46 @@ static void the_first_that_is_refused_ends_a_row(void)
     }
 }
 
+/* The memory's addresses, with what is added to them, and its tags fit in the first part and not in the second. */
+static void the_last_part_of_a_row_must_fit_too(void)
+{
+    static const struct {
+        const char *format;
+        uint64_t stolen, end; /* where VRAM begins in system memory, and the first of its addresses that is refused */
+        unsigned shift;
+        bool compressed;
+    } cases[] = {
+        {"tu102", 0, (64ull << 30) - 0x10000, 16, true}, /* 20 bits of tags, from 1 on */
+        {"tu102", 0, 128ull << 30, 16, false},
+        {"mcp77", 1ull << 38, (1ull << 40) - (1ull << 38), 12, false},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct nvmmu_format *f = nvmmu_format_find(cases[i].format);
+        const uint64_t va = 1ull << 33, page = 1ull << cases[i].shift;
+        const struct nvmmu_piece piece = {cases[i].end - page, 4 * page};
+        struct bank *b = bank_new();
+        struct nvmmu_vmm_config config = bank_config(b, cases[i].format);
+        struct nvmmu_map m = {.target = NVMMU_VRAM, .object_shift = 21, .pieces = &piece, .piece_count = 1};
+        struct nvmmu_part parts[] = {{va, page, 0, cases[i].shift, 0}, {va + page, page, page, cases[i].shift, 0}};
+        struct nvmmu_vmm *v;
+
+        for (int plain = 0; cases[i].compressed && (plain < 0 || plain == parts[0].kind);)
+            plain = nvmmu_kind_uncompressed(f, ++parts[0].kind);
+        parts[1].kind = parts[0].kind;
+        config.gsp_rm = true; /* keeps compressed kinds */
+        config.stolen = cases[i].stolen;
+        REQUIRE(nvmmu_vmm_create(&config, &v) == 0, "create");
+        REQUIRE(nvmmu_vmm_get(v, va, 2 * MiB, cases[i].shift) == 0, "get");
+        REQUIRE(nvmmu_vmm_map_parts(v, &m, parts, 2) == 1, "%s, to 0x%" PRIx64, cases[i].format, cases[i].end);
+        require_shown(v, va, piece.addr + cases[i].stolen);
+        require_shown(v, va + page, 0);
+        vmm_require_sound(v);
+        nvmmu_vmm_destroy(v);
+        bank_delete(b);
+    }
+}
+
 /* ---- rows beside single maps ---------------------------------------------------------------------------------- */
 
 struct twin {
@@ -376,6 +416,7 @@ int main(void)
 
     a_row_goes_over_tables_and_directories_and_allocates_nothing();
     the_first_that_is_refused_ends_a_row();
+    the_last_part_of_a_row_must_fit_too();
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
         rows_are_so_many_maps(formats[i], false, seed + i);
         rows_are_so_many_maps(formats[i], true, seed + i);
