@@ -10,7 +10,7 @@ internal import Glibc
 /// threaded one to the actor's lock.
 public class GateActor: Moment, @unchecked Sendable {
     public let name: String
-    /// Outlives it.
+    /// Outlives every call of it.
     final unowned(unsafe) let gate: Gate
 
     enum State {
@@ -47,10 +47,11 @@ public class GateActor: Moment, @unchecked Sendable {
     /// Whether it may park; a work item of some queues may not.
     final var mayPark: Bool { work?.queue.mayPark ?? true }
 
-    /// Ends its park, or the next one. From anywhere, holding spin locks or not.
+    /// Ends its park, or the next one. From anywhere, holding spin locks or not, while there is the gate.
     public final func unpark() { Unmanaged.passUnretained(gate)._withUnsafeGuaranteedRef { $0.unpark(self) } }
 
     /// A signal for it, as from `kill(2)`: ends its interruptible park, or its next one, which reports and takes it.
+    /// While there is the gate.
     public final func interrupt() { gate.interrupt(self) }
 
     /// What a park ends with that need not begin.

@@ -1,8 +1,8 @@
-/// Who may go on with the stepped gate, in the order they became so: a ring of words, so that a step costs no
-/// reference counting but that of its item.
+/// Who may go on with the stepped gate, in the order they became so: a ring of words, so that a step counts references
+/// only of an item that nobody else keeps (``Work/isKept``).
 ///
-/// A word is an actor, or an item with the lowest bit set. The line keeps items that nobody else does; actors are kept by
-/// the gate.
+/// A word is an actor, or an item with the lowest bit set. Such an item is kept by the line; actors are kept by the
+/// gate.
 struct ReadyLine: ~Copyable {
     enum Entry {
         case actor(Unmanaged<SteppedActor>)

@@ -231,9 +231,7 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     private func pick(_ count: Int) -> Int {
-        // Without a look at what the order holds.
-        if !hasPoints { return 0 }
-        return switch order {
+        switch order {
         case .first: 0
         case .seeded: Int(random.next() % UInt64(count))
         case .chosen(let choose): choose(count)
@@ -358,14 +356,19 @@ public final class SteppedGate: Gate, @unchecked Sendable {
     }
 
     public override func cancel(_ work: Work) {
-        if work.isQueued {
-            work.isQueued = false
-            ready.remove(work)
-        }
+        unqueue(work)
         while let runner = work.runner, runner !== me {
             work.waiters.append(me)
             _ = park("the end of a work item's run")
+            // It may have been asked for meanwhile.
+            unqueue(work)
         }
+    }
+
+    private func unqueue(_ work: Work) {
+        guard work.isQueued else { return }
+        work.isQueued = false
+        ready.remove(work)
     }
 
     public override func flush(_ work: Work) {

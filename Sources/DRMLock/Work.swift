@@ -26,7 +26,8 @@ open class Work: @unchecked Sendable {
     /// The queue's, which keeps it.
     fileprivate final let gate: Unmanaged<Gate>
     // These belong to the gate.
-    /// Somebody keeps it while it is queued or runs. Otherwise the gate does.
+    /// Somebody keeps it while it is queued or runs. Otherwise the gate does. Only the stepped gate looks: the other
+    /// keeps all that are queued.
     @exclusivity(unchecked) final private(set) var isKept: Bool
     /// Waits for its turn.
     @exclusivity(unchecked) final var isQueued = false
