@@ -56,7 +56,7 @@ extension PageTables {
     ) throws(KernelErrno) -> Int {
         guard let vmas else { throw .ENOENT }
         var shift: UInt32 = 0
-        let result = attributes.withC(va, size, memory, offset: offset) { nvmmu_vma_map(vmas, &$0, &shift) }
+        let result = attributes.withC(va, size, memory, offset: offset) { nvmmu_vma_map(vmas, $0, &shift) }
         try KernelErrno.check(result)
         return Int(shift)
     }

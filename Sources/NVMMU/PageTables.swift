@@ -174,14 +174,14 @@ public struct MapAttributes: Hashable, Sendable {
     }
 
     /// The C library's view of one object's parts while `body` maps them.
-    package func withC(_ pieces: [PhysicalPiece], _ body: (inout nvmmu_map) -> Void) {
+    package func withC(_ pieces: [PhysicalPiece], _ body: (UnsafePointer<nvmmu_map>) -> Void) {
         withC(0, 0, .pieces(pieces), offset: 0, body)
     }
 
     /// The C library's view of a map while `body` runs; `memory` is the object's.
     func withC<R>(
         _ va: UInt64, _ size: UInt64, shift: Int = 0, _ memory: ObjectMemory, offset: UInt64,
-        _ body: (inout nvmmu_map) -> R
+        _ body: (UnsafePointer<nvmmu_map>) -> R
     ) -> R {
         var m = c
         m.va = va
@@ -265,15 +265,17 @@ extension PageTables {
         _ va: UInt64, _ size: UInt64, shift: Int, pieces: [PhysicalPiece], offset: UInt64, _ attributes: MapAttributes
     ) throws(KernelErrno) {
         let result = attributes.withC(va, size, shift: shift, .pieces(pieces), offset: offset) {
-            nvmmu_vmm_map(vmm, &$0)
+            nvmmu_vmm_map(vmm, $0)
         }
         try KernelErrno.check(result)
     }
 
     /// Maps parts of one object, as the C library takes them.
     /// - Returns: how many were mapped; if not all, the next one is refused.
-    package mutating func map(_ object: inout nvmmu_map, _ parts: UnsafeBufferPointer<nvmmu_part>) -> Int {
-        nvmmu_vmm_map_parts(vmm, &object, parts.baseAddress, parts.count)
+    package mutating func map(
+        _ object: UnsafePointer<nvmmu_map>, _ parts: UnsafeBufferPointer<nvmmu_part>
+    ) -> Int {
+        nvmmu_vmm_map_parts(vmm, object, parts.baseAddress, parts.count)
     }
 
     /// The same from addresses of 4 KiB pages; `shift` must be 12.
@@ -281,7 +283,7 @@ extension PageTables {
         _ va: UInt64, _ size: UInt64, shift: Int, pages: [UInt64], offset: UInt64, _ attributes: MapAttributes
     ) throws(KernelErrno) {
         let result = attributes.withC(va, size, shift: shift, .pages(pages), offset: offset) {
-            nvmmu_vmm_map(vmm, &$0)
+            nvmmu_vmm_map(vmm, $0)
         }
         try KernelErrno.check(result)
     }

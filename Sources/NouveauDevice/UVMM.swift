@@ -283,7 +283,7 @@ extension UVMM {
                 while done < entries.count {
                     let count = min(parts.count, entries.count - done)
                     for i in 0..<count { parts.initializeElement(at: i, to: entries[done + i].part) }
-                    let mapped = tables.map(&map, UnsafeBufferPointer(rebasing: parts[..<count]))
+                    let mapped = tables.map(map, UnsafeBufferPointer(rebasing: parts[..<count]))
                     done += mapped
                     if mapped < count {
                         clear(entries[done])
@@ -294,8 +294,9 @@ extension UVMM {
         }
     }
 
-    /// That are handed to the tables at once.
-    private static let mostParts = 64
+    /// That are handed to the tables at once: 1024 bytes of them, the most that a temporary allocation takes from the
+    /// stack, for `run` allocates nothing.
+    private static let mostParts = 32
 
     /// The three below cannot fail on what holds references, which is all they are called for.
     func clear(_ entries: BindPlan.Entries) {

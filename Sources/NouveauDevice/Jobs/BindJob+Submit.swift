@@ -85,6 +85,8 @@ extension BindJob {
                 states[i] = MappingState(
                     kind: op.pteKind, pageShift: source.pages.shift(op.addr, op.range, op.boOffset), handle: op.handle,
                     bind: sequence)
+            } else {
+                states[i] = MappingState()
             }
             requests[i] = request
             // A range of 0 splits mappings in the kernel (deviation ZERO-RANGE).

@@ -56,9 +56,10 @@ final class BindJob: Job, @unchecked Sendable {
     private static let mostRoom = 1 << 16
 
     override func renew() -> Bool {
+        // First of all: who still refers to a job that is not kept has no use for its victims' objects.
+        plan.clear()
         guard plan.capacity <= Self.mostRoom else { return false }
         reset()
-        plan.clear()
         counts = BindCounts()
         return true
     }
