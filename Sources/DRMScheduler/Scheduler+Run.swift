@@ -61,36 +61,22 @@ extension Scheduler {
     /// When the credits do not suffice for its job, everybody waits: otherwise big jobs would never get their turn.
     private func select() -> RunQueue.Link? {
         queueLock.lock()
-        let (entity, isTooBig) = firstReady()
-        queueLock.unlock()
-        if isTooBig { driver.warn(.creditsClamped) }
-        return entity
-    }
-
-    private func firstReady() -> (RunQueue.Link?, isTooBig: Bool) {
+        defer { queueLock.unlock() }
         for i in runQueues.indices {
             var next = runQueues[i].first
             while let link = next {
                 let (isBlocked, following) = link._withUnsafeGuaranteedRef { ($0.isBlocked, $0.nextWaiting) }
                 if !isBlocked {
-                    let (hasCredits, isTooBig) = link._withUnsafeGuaranteedRef { entity in
-                        let answer = entity.firstJob._withUnsafeGuaranteedRef { checkCredits(for: $0) }
-                        if answer.0 { entity.inUse.store(true, ordering: .relaxed) }
-                        return answer
+                    return link._withUnsafeGuaranteedRef { entity in
+                        guard entity.firstJob._withUnsafeGuaranteedRef({ hasCredits(for: $0) }) else { return nil }
+                        entity.inUse.store(true, ordering: .relaxed)
+                        return link
                     }
-                    return (hasCredits ? link : nil, isTooBig)
                 }
                 next = following
             }
         }
-        return (nil, false)
-    }
-
-    /// Whether there are credits for a job. One that asks for more than there ever are gets all.
-    private func checkCredits(for job: SchedulerJob) -> (Bool, isTooBig: Bool) {
-        let isTooBig = job.credits > creditLimit
-        if isTooBig { job.credits = creditLimit }
-        return (creditLimit - creditsUsed >= job.credits, isTooBig)
+        return nil
     }
 
     /// Who waits for the entity, or for its queue to be empty, may look now.
@@ -101,6 +87,7 @@ extension Scheduler {
 
     private func run(_ job: SchedulerJob, of entity: SchedulerEntity) {
         let fence = job.finished
+        if job.credits > creditLimit { driver.warn(.creditsClamped) }
         takeCredits(of: job)
         begin(job)
         do throws(KernelErrno) {

@@ -128,8 +128,12 @@ public final class Scheduler: @unchecked Sendable {
     /// The credits of the jobs that the hardware has.
     public var creditsUsed: UInt32 { creditCount.load(ordering: .relaxed) }
 
-    func takeCredits(of job: SchedulerJob) { creditCount.wrappingAdd(job.credits, ordering: .relaxed) }
-    func returnCredits(of job: SchedulerJob) { creditCount.wrappingSubtract(job.credits, ordering: .relaxed) }
+    /// A job that asks for more than there ever are gets all.
+    private func credits(for job: SchedulerJob) -> UInt32 { min(job.credits, creditLimit) }
+
+    func hasCredits(for job: SchedulerJob) -> Bool { creditLimit - creditsUsed >= credits(for: job) }
+    func takeCredits(of job: SchedulerJob) { creditCount.wrappingAdd(credits(for: job), ordering: .relaxed) }
+    func returnCredits(of job: SchedulerJob) { creditCount.wrappingSubtract(credits(for: job), ordering: .relaxed) }
 
     /// The run queue of a priority; there may be fewer than that.
     func runQueue(_ priority: SchedulerPriority) -> UnsafeMutablePointer<RunQueue> {

@@ -15,6 +15,7 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
     /// 0: not handed to the hardware yet. Set with the lock.
     private let scheduledTime = Atomic<UInt64>(0)
     // Guarded by the lock.
+    /// One field: a class that has two strong ones retains itself while it is destroyed.
     @exclusivity(unchecked) private var fences: (scheduled: ScheduledFence?, hardware: Fence?)
     @exclusivity(unchecked) private var deadline: UInt64 = .never
     private let isApart = Atomic<Bool>(false)

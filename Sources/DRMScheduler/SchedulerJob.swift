@@ -6,15 +6,16 @@ public import KernelErrno
 ///
 /// Its life: made, given its dependencies, armed, pushed; then it belongs to the scheduler, which runs it once its
 /// dependencies are met and frees it (``SchedulerDriver/free(_:)``) once it is finished. One that is not pushed simply
-/// goes away. It is the callback by which the hardware's fence tells that it is done, hence the superclass.
+/// goes away. When it is freed it is the driver's, which may have it begin again (``reset()``). It is the callback by
+/// which the hardware's fence tells that it is done, hence the superclass.
 ///
 /// Locking: until it is pushed it belongs to who made it. Jobs of one entity are armed and pushed under one lock of the
 /// caller's, both for one job before either for the next.
 ///
 /// Source: jobs.md §6.2.
 open class SchedulerJob: FenceCallback, @unchecked Sendable {
-    /// How much of the scheduler's credit it takes while the hardware has it.
-    @exclusivity(unchecked) public final internal(set) var credits: UInt32
+    /// How much of the scheduler's credit it takes while the hardware has it: all there is, if that is less.
+    public final let credits: UInt32
     final let entity: SchedulerEntity
     @exclusivity(unchecked) private final var fence: SchedulerFence?
     @exclusivity(unchecked) private final var dependencies: [Fence] = []

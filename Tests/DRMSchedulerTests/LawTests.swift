@@ -337,7 +337,7 @@ struct Bench {
         let bench = try Bench(creditLimit: 2)
         let job = try bench.submit(bench.rig.entity(), "a", credits: 5)
         #expect(bench.gpu.ran == ["a"] && bench.gpu.warnings == [.creditsClamped])
-        #expect(job.credits == 2 && bench.scheduler.creditsUsed == 2)
+        #expect(job.credits == 5 && bench.scheduler.creditsUsed == 2)
         bench.gpu.advance(1)
         try bench.rig.end()
     }
