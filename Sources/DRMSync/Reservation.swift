@@ -25,6 +25,7 @@ public enum ReservationUsage: UInt8, Comparable, CaseIterable, Sendable {
 public final class Reservation: @unchecked Sendable {
     public static let lockClass = LockClass("dma_resv")
 
+    /// The fence comes first: it is read there without counting.
     public struct Entry {
         public var fence: Fence
         public var usage: ReservationUsage
@@ -39,6 +40,7 @@ public final class Reservation: @unchecked Sendable {
     @exclusivity(unchecked) private var slots = 0
 
     public init(gate: Gate) {
+        assert(MemoryLayout<Entry>.offset(of: \.fence) == 0)
         self.gate = gate
         lock = WWMutex(Self.lockClass, gate: gate)
         list = SpinLock(gate)

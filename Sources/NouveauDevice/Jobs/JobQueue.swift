@@ -20,7 +20,8 @@ final class JobQueue: @unchecked Sendable {
 
     private let spin: SpinLock
     // Guarded by the spin lock.
-    /// Submitted and not freed, oldest first: linked through the jobs, which keep themselves as long.
+    /// Submitted and not freed, oldest first: linked through the jobs, each kept as long by who submits or frees it,
+    /// and in between by the scheduler.
     @exclusivity(unchecked) private var first: Unmanaged<Job>?
     @exclusivity(unchecked) private var last: Unmanaged<Job>?
     /// Jobs that are over, to be used again: each keeps the next.
@@ -100,6 +101,7 @@ final class JobQueue: @unchecked Sendable {
         spin.unlock()
     }
 
+    /// With the spin lock.
     private func unlist(_ job: Job) {
         let next = job.nextListed, previous = job.previousListed
         if let previous { previous._withUnsafeGuaranteedRef { $0.nextListed = next } } else { first = next }
