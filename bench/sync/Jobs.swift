@@ -3,16 +3,22 @@ import DRMScheduler
 import DRMSync
 import KernelErrno
 
-/// Hardware that is done at once. Keeps a job that is over for the next.
+/// Hardware that is done at once. Where no row says otherwise its jobs are used again.
 private final class Idle: SchedulerDriver, @unchecked Sendable {
     private let lock: SpinLock
+    /// Whether a job that is over is kept for the next.
+    private let keepsJobs: Bool
     private var spare: SchedulerJob?
 
-    init(_ gate: Gate) { lock = SpinLock(gate) }
+    init(_ gate: Gate, keepsJobs: Bool) {
+        lock = SpinLock(gate)
+        self.keepsJobs = keepsJobs
+    }
 
     func run(_ job: SchedulerJob) throws(KernelErrno) -> Fence? { nil }
 
     func free(_ job: SchedulerJob) {
+        guard keepsJobs else { return }
         job.reset()
         let old = exchange(with: job)
         _ = consume old
@@ -37,9 +43,9 @@ private struct Rig {
     let scheduler: Scheduler
     let entity: SchedulerEntity
 
-    init(_ gate: Gate, timeout: UInt64 = .never) {
+    init(_ gate: Gate, timeout: UInt64 = .never, keepsJobs: Bool = true) {
         self.gate = gate
-        driver = Idle(gate)
+        driver = Idle(gate, keepsJobs: keepsJobs)
         scheduler = try! Scheduler(name: "bench", driver: driver, gate: gate, creditLimit: 64, timeout: timeout)
         entity = try! SchedulerEntity([scheduler])
     }
@@ -68,6 +74,7 @@ private struct Rig {
 func benchJobs(_ rounds: Int) {
     let stepped = SteppedGate(), threaded = ThreadedGate()
     let plain = Rig(stepped), timed = Rig(stepped, timeout: 10_000_000_000), threads = Rig(threaded)
+    let fresh = Rig(stepped, keepsJobs: false)
 
     func one(_ rig: Rig) -> (Int) -> UInt64 {
         { count in
@@ -84,7 +91,8 @@ func benchJobs(_ rounds: Int) {
         Row(name: "limit: a fence made, signalled, let go", count: 50_000) { count in
             measure { for _ in 0..<count { Fence(gate: stepped, context: 1, seqno: 1).signal() } }
         },
-        Row(name: "stepped, one by one", count: 50_000, most: 300, run: one(plain)),
+        Row(name: "stepped, one by one, a job used again", count: 50_000, most: 300, run: one(plain)),
+        Row(name: "stepped, one by one, a new job each time", count: 50_000, run: one(fresh)),
         Row(name: "stepped, one by one, with a timeout", count: 50_000, run: one(timed)),
         Row(name: "stepped, 64 at a time", count: 64 * 500) { count in
             measure {
@@ -106,6 +114,6 @@ func benchJobs(_ rounds: Int) {
             }
         },
     ])
-    for rig in [plain, timed, threads] { rig.end() }
+    for rig in [plain, fresh, timed, threads] { rig.end() }
     threaded.shutdown()
 }
