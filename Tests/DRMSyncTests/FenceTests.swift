@@ -1,6 +1,7 @@
 import DRMLock
 import DRMSync
 import GateSupport
+import Glibc
 import KernelErrno
 import Testing
 
@@ -236,6 +237,70 @@ import Testing
             #expect(try Fence.waitAny([fences[0]], timeout: 1000) == nil)
         }
         #expect(throws: KernelErrno.EINVAL) { try Fence.waitAny([]) }
+    }
+
+    /// Says when somebody has come to wait for it.
+    private final class Watched: Fence, @unchecked Sendable {
+        let isWaitedFor = Shared(false)
+
+        override func enableSignaling() -> Bool {
+            isWaitedFor.value = true
+            return true
+        }
+    }
+
+    @Test("an actor that waited for a fence goes when it has ended", arguments: [Driver.first, .threaded])
+    func waiterGoes(driver: Driver) throws {
+        try driver.run { gate, _ throws in
+            weak var actor: GateActor?
+            func waitAndEnd() {
+                let fence = Watched(gate: gate, context: gate.allocateContexts(), seqno: 1)
+                let spawned = gate.spawn("waiter") { _ = try? fence.wait() }
+                while !fence.isWaitedFor.value { gate.sleep(for: 10_000) }
+                fence.signal()
+                actor = spawned
+                gate.join(spawned)
+            }
+            waitAndEnd()
+            // Its thread may not be quite over.
+            for _ in 0..<10_000 where actor != nil { usleep(1000) }
+            #expect(actor == nil)
+        }
+    }
+
+    @Test("a wake-up that comes when the time is over does not end the next wait")
+    func lateWakeUp() {
+        struct Round {
+            let begins, late, next: Fence
+            let isNextDue = Shared(false)
+        }
+        let gate = ThreadedGate()
+        let rounds = (0..<500).map { _ in Round(begins: gate.fence(), late: gate.fence(), next: gate.fence()) }
+        let early = Shared(0), timedOut = Shared(0)
+        let waiter = gate.spawn("waiter") {
+            for (i, round) in rounds.enumerated() {
+                round.begins.signal()
+                // Of both kinds, and as close as can be: times that two primes mix.
+                let left = try! round.late.wait(timeout: 1 + UInt64(i * 7919 % 100_000))
+                if left == 0 { timedOut.change { $0 += 1 } }
+                _ = try! round.next.wait()
+                if !round.isNextDue.value { early.change { $0 += 1 } }
+            }
+        }
+        let signaller = gate.spawn("signaller") {
+            for (i, round) in rounds.enumerated() {
+                _ = try! round.begins.wait()
+                gate.sleep(for: UInt64(i * 104_729 % 100_000))
+                round.late.signal()
+                gate.sleep(for: 50_000)
+                round.isNextDue.value = true
+                round.next.signal()
+            }
+        }
+        gate.join(waiter)
+        gate.join(signaller)
+        gate.shutdown()
+        #expect(early.value == 0 && timedOut.value > 0)
     }
 
     @Test("who is let go with waiters tells them EDEADLK")

@@ -147,6 +147,91 @@ import Testing
         #expect(client.status(done) == .done && isPage(client, 0x1000))
     }
 
+    // MARK: - A VM_BIND's job used again
+
+    /// The jobs that a file keeps for its next calls. Takes them.
+    private func spares(_ client: Client) -> Int {
+        var count = 0
+        while let job = client.file.binds.takeSpare() {
+            count += 1
+            _ = consume job
+        }
+        return count
+    }
+
+    @Test("a job used again counts its own operations")
+    func reusedCounts() throws {
+        let client = try client()
+        let before = client.device.statistics
+        #expect(client.bind([map(1, 0x1000, 0x1000), map(2, 0x2000, 0x1000)]) == 0)
+        #expect(client.bind([unmap(0x1000, 0x1000), map(1, 0x3000, 0x1000)]) == 0)
+        let after = client.device.statistics
+        #expect(after.binds - before.binds == 2)
+        #expect((after.maps - before.maps, after.unmaps - before.unmaps) == (3, 1))
+        #expect(spares(client) == 1)
+    }
+
+    @Test("a job used again waits for its own fences")
+    func reusedWaits() throws {
+        let client = try client()
+        for va: UInt64 in [0x1000, 0x2000, 0x3000] {
+            let (wait, fence) = client.pendingSyncobj()
+            #expect(client.bind([map(1, va, 0x1000)], async: true, waits: [binary(wait)]) == 0)
+            client.device.runUntilIdle()
+            #expect(!isPage(client, va))
+            fence.signal()
+            client.device.runUntilIdle()
+            #expect(isPage(client, va))
+        }
+        #expect(spares(client) == 1)
+    }
+
+    @Test("a job kept for the next call keeps no victim's object")
+    func spareKeepsNothing() throws {
+        let client = try client()
+        try #require(client.bind([map(1, 0x1000, 0x1000)]) == 0)
+        let count = client.device.memory.objectCount
+        let (wait, fence) = client.pendingSyncobj()
+        #expect(client.bind([map(2, 0x1000, 0x1000)], async: true, waits: [binary(wait)]) == 0)
+        #expect(client.gemClose(1) == 0)
+        #expect(client.device.memory.objectCount == count)
+        fence.signal()
+        client.device.runUntilIdle()
+        #expect(client.device.memory.objectCount == count - 1)
+        #expect(spares(client) == 1)
+    }
+
+    @Test("jobs kept for the next call go with their file, and their space with them")
+    func sparesEnd() throws {
+        let client = try client()
+        #expect(client.bind([map(1, 0x1000, 0x1000)]) == 0)
+        #expect(client.bind([map(2, 0x1000, 0x1000)]) == 0)
+        weak var space: UVMM?
+        space = client.file.uvmm
+        client.file.close()
+        #expect(space == nil)
+    }
+
+    @Test("of many jobs that are over a few are kept, and all do what they should")
+    func manyInFlight() throws {
+        let client = try client()
+        for round in 0..<3 {
+            let (wait, fence) = client.pendingSyncobj()
+            let pages = (0..<10).map { UInt64(0x10_0000 * (round + 1) + 0x1000 * $0) }
+            for (i, va) in pages.enumerated() {
+                let offset = UInt64(i) << 12
+                #expect(client.bind([map(1, va, 0x1000, offset: offset)], async: true, waits: [binary(wait)]) == 0)
+            }
+            #expect(client.file.binds.pending.count == 10 && !pages.contains { isPage(client, $0) })
+            fence.signal()
+            client.device.runUntilIdle()
+            #expect(client.file.binds.pending.isEmpty && pages.allSatisfy { isPage(client, $0) })
+        }
+        #expect(client.bind([unmap(0x10_0000, 0x30_0000)]) == 0)
+        #expect(client.file.uvmm!.pairCount == 0 && client.file.uvmm!.broken() == nil)
+        #expect(spares(client) == 4)
+    }
+
     // MARK: - Failed submits
 
     @Test("a VM_BIND that fails leaves syncobjs, reservations and the VA space alone")
