@@ -58,8 +58,10 @@ import Testing
         let base: UInt64 = 0x4000_0000, page: UInt64 = 0x1_0000, count: UInt64 = 300
         if inRegion { #expect(client.bind([mapSparse(base, count * page)]) == 0) }
         #expect(client.bind([map(handle, base, count * page)]) == 0)
-        let maps = (0..<count).map { i in
-            map(handle, base + i * page, page, offset: (i * 3 % 512) * page, kind: i % 7 == 3 || i > 290 ? 0xff : 0)
+        var maps: [nvu_vm_bind_op] = []
+        for i in 0..<count {
+            let kind: UInt32 = i % 7 == 3 || i > 290 ? 0xff : 0
+            maps.append(map(handle, base + i * page, page, offset: (i * 3 % 512) * page, kind: kind))
         }
         #expect(client.bind(maps) == 0)
         for op in maps {
