@@ -264,7 +264,7 @@ import Testing
             waitAndEnd()
             // Its thread may not be quite over.
             for _ in 0..<10_000 where actor != nil { usleep(1000) }
-            #expect(actor == nil)
+            try #require(actor == nil)
         }
     }
 
