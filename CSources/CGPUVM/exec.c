@@ -3,9 +3,8 @@
  *
  * One descent a request, made with others' in a batch: the overlapped run of the leaf is found, its ops are written
  * straight into the caller's array, and the run is replaced by at most three entries in one shift; a mapping of the
- * request's own bounds leaves its entry in place. Where the run or what replaces it does not
- * lie in one cell, the leaves are emptied one after the other, those left empty are taken out together, and the new
- * entries are inserted.
+ * request's own bounds leaves its entry in place. Where the run or what replaces it does not lie in one cell, the
+ * leaves are emptied one after the other, those left empty are taken out together, and the new entries are inserted.
  *
  * Everything that can fail does so before the space changes, but for the growth of the caller's list; that is undone
  * by reverting the list.
@@ -254,8 +253,8 @@ static inline void put(struct splice *s, uint64_t start, uint64_t end, gpuvm_va 
 
 /* What replaces the run [at, to) of a leaf: records and ops of it. */
 __attribute__((always_inline)) static inline void replace(struct gpuvm *vm, const struct gpuvm_req *q,
-                                                          struct leaf *leaf, unsigned at, unsigned to, struct gpuvm_ops *ops,
-                                                          struct splice *s)
+                                                          struct leaf *leaf, unsigned at, unsigned to,
+                                                          struct gpuvm_ops *ops, struct splice *s)
 {
     uint64_t end = q->addr + q->range;
     struct rest rest = {0};

@@ -29,7 +29,7 @@ struct run {
 static struct where where_of(struct nvmmu_vmm *vmm, const struct run *r, uint64_t va)
 {
     return (struct where){nvmmu__table_at(vmm, va, r->depth),
-                         (uint32_t)nvmmu__index(vmm->shape[r->depth].level[r->h], va)};
+                          (uint32_t)nvmmu__index(vmm->shape[r->depth].level[r->h], va)};
 }
 
 /* The entry of a page. -EINVAL: it does not fit. */

@@ -3,8 +3,8 @@ internal import CNVMMU
 internal import GPUVM
 internal import NouveauUAPI
 
-/// What a VM_BIND's phases leave each other. It is one job's, which is used again (``BindJob/make(_:_:)``) and need not ask
-/// for this memory then.
+/// What a VM_BIND's phases leave each other. It is one job's, which is used again (``BindJob/make(_:_:)``) and need not
+/// ask for this memory then.
 final class BindPlan: @unchecked Sendable {
     /// What the call asks for.
     @exclusivity(unchecked) var ops = Batch<BindOp>()
