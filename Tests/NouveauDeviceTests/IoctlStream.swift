@@ -12,6 +12,8 @@ struct IoctlStream: @unchecked Sendable {
     let mayHang: Bool
     var closesDescriptors = true
     static let window: UInt64 = 0x20_0000
+    /// The copy engine's `LINE_COUNT`: of any number, a launch may copy the same bytes for hours.
+    private static let lineCount: UInt32 = 0x41c
 
     mutating func below(_ n: UInt64) -> UInt64 { UInt64.random(in: 0..<n, using: &random) }
     mutating func handle() -> UInt32 { UInt32(below(10)) }
@@ -60,7 +62,9 @@ struct IoctlStream: @unchecked Sendable {
         case 4..<7: commands.fill(va(), UInt32(below(2000)), UInt32(truncatingIfNeeded: random.next()))
         case 7, 8: commands.release(va(), UInt32(below(3)))
         case 9: if mayHang, below(20) == 0 { commands.acquire(va(), UInt32(below(3))) }
-        case 10: commands.method(UInt32(below(8)), UInt32(below(0x1000)) & ~3, UInt32(truncatingIfNeeded: random.next()))
+        case 10:
+            let address = UInt32(below(0x1000)) & ~3, data = UInt32(truncatingIfNeeded: random.next())
+            commands.method(UInt32(below(8)), address, address == Self.lineCount ? data & 0xfff : data)
         default: if below(20) == 0 { commands.copyEngine(0x300, UInt32(truncatingIfNeeded: random.next())) }
         }
         return commands
