@@ -366,8 +366,11 @@ static void join(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
 {
     struct path path;
     walk(vm, key, &path);
-    if (!path.node[0])
+    if (!path.node[0]) {
+        if (!leaf->count && !vm->sparse && vm->leaf_pool.freed)
+            gpuvm__tree_clear(vm); /* none left: nodes are to come in order again */
         return;
+    }
     unsigned slot = path.slot[0];
     if (!leaf->count) {
         free_leaf(vm, leaf);

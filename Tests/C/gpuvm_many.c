@@ -286,6 +286,42 @@ static void emptied(uint32_t n, enum gpuvm_req_kind kind, size_t batch)
     gpuvm_destroy(vm);
 }
 
+/* How many leaves do not lie behind the one before them. */
+static unsigned out_of_order(void)
+{
+    struct gpuvm_iter it;
+    struct gpuvm_run r;
+    const uint64_t *before = NULL;
+    unsigned n = 0;
+    gpuvm_iter_init(&it, vm, 0, 0);
+    while (gpuvm_iter_run(&it, &r)) {
+        n += (uintptr_t)r.start < (uintptr_t)before;
+        before = r.start;
+    }
+    return n;
+}
+
+/* A space that single removals emptied, in any order, takes its leaves in the order of memory again. */
+static void emptied_singly(uint32_t n)
+{
+    struct gpuvm_config config = {.size = sizeof config, .range = n * UNIT};
+    gpuvm_bo bo;
+    unsigned first = 0;
+    EQ(gpuvm_create(&config, &vm), 0);
+    EQ(gpuvm_bo_create(vm, 0, &bo), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < n; i++)
+            EQ(gpuvm_insert(vm, i * UNIT, UNIT, bo, 0, NULL), 0);
+        check_space(vm);
+        first = round ? first : out_of_order();
+        EQ(out_of_order(), first);
+        for (uint32_t i = 0; i < n; i++) /* a prime from one to the next */
+            EQ(gpuvm_remove(vm, gpuvm_find(vm, i * UINT64_C(7919) % n * UNIT, UNIT)), 0);
+        check_space(vm);
+    }
+    gpuvm_destroy(vm);
+}
+
 int main(void)
 {
     for (uint32_t n = 40; n < 10000; n *= 5)
@@ -293,6 +329,8 @@ int main(void)
             emptied(n, GPUVM_REQ_UNMAP, batch);
             emptied(n, GPUVM_REQ_MAP, batch);
         }
+    for (uint32_t n = 10; n < 100000; n *= 10)
+        emptied_singly(n);
     rng.state = seed_from_environment("gpuvm_many");
     run(40, 100, 50);
     run(2000, 20, 50);
