@@ -110,11 +110,11 @@ public final class SchedulerFence: Fence, @unchecked Sendable {
 
 /// See ``SchedulerFence/scheduled``.
 final class ScheduledFence: Fence, @unchecked Sendable {
-    private let scheduler: String
+    private var scheduler = ""
 
-    init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
+    convenience init(scheduler: Scheduler, context: UInt64, seqno: UInt64) {
+        self.init(gate: scheduler.gate, context: context, seqno: seqno)
         self.scheduler = scheduler.name
-        super.init(gate: scheduler.gate, context: context, seqno: seqno)
     }
 
     override var driverName: String { "drm_sched" }
