@@ -58,7 +58,7 @@ public enum SchedulerStatus: Sendable {
 /// What the kernel would write to its log.
 public enum SchedulerWarning: Equatable, Sendable {
     /// A job asks for more credits than there are; it gets all there are.
-    /// Said when the job is handed out; the kernel says it when it first looks for credits.
+    /// Said when the job is handed out; the kernel says it when it first looks for credits (deviation CREDIT-CLAMP).
     case creditsClamped
     /// An entity asks for a priority that its first scheduler has no queue for; it gets the lowest.
     case priorityClamped

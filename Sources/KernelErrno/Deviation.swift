@@ -25,6 +25,7 @@ public enum Deviation: String, Hashable, Sendable, CaseIterable {
     case largePageCut = "LARGE-PAGE-CUT"
     case largePageStays = "LARGE-PAGE-STAYS"
     case jobOutcome = "JOB-OUTCOME"
+    case creditClamp = "CREDIT-CLAMP"
     case legacyPushbuf = "LEGACY-PUSHBUF"
     case evictLocked = "EVICT-LOCKED"
     case evictMapped = "EVICT-MAPPED"
