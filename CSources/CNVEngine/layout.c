@@ -9,8 +9,6 @@ struct part {
     uint64_t word[2];
 };
 
-static const unsigned part_at[4] = {0, 64, 256, 320};
-
 static inline void move_part(void *to, const void *from)
 {
     struct part p;
@@ -25,8 +23,10 @@ void nvengine_gob_read(const void *gob, void *const row[8])
         const unsigned char *from = (const unsigned char *)gob + nvengine_gob_row(y);
         unsigned char *to = row[y];
 
-        for (unsigned i = 0; i < 4; i++)
-            move_part(to + 16 * i, from + part_at[i]);
+        move_part(to, from);
+        move_part(to + 16, from + 64);
+        move_part(to + 32, from + 256);
+        move_part(to + 48, from + 320);
     }
 }
 
@@ -36,8 +36,10 @@ void nvengine_gob_write(void *gob, const void *const row[8])
         unsigned char *to = (unsigned char *)gob + nvengine_gob_row(y);
         const unsigned char *from = row[y];
 
-        for (unsigned i = 0; i < 4; i++)
-            move_part(to + part_at[i], from + 16 * i);
+        move_part(to, from);
+        move_part(to + 64, from + 16);
+        move_part(to + 256, from + 32);
+        move_part(to + 320, from + 48);
     }
 }
 
