@@ -96,15 +96,6 @@ static bool resolve_span(const struct memory *m, uint8_t aperture, uint64_t pa, 
     return true;
 }
 
-/* The page behind lies elsewhere: not worth to look for a row of pages. */
-static bool is_apart(const struct memory *m, uint64_t va, const struct nvmmu_translation *t)
-{
-    struct nvmmu_translation next;
-
-    nvmmu_translate(&m->is.space, va + t->limit, &next);
-    return next.state != NVMMU_MAPPED || next.pa != t->pa + t->limit;
-}
-
 /* What is mapped in a row, or the hole. A fault only if it has been unmapped since. */
 static int run_span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
 {
@@ -122,22 +113,21 @@ static int run_span(struct memory *m, uint64_t va, uint64_t want, bool write, st
     return resolve_span(m, e.page.aperture, e.pa, e.size, out) ? 0 : fault(m, va, NVENGINE_FAULT_APERTURE, write);
 }
 
-/* More than a 4 KiB page has. */
+/* More than a 4 KiB page has. Of pages that lie apart only the first: the one behind is remembered, and fetched. */
 static int long_span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
 {
-    struct nvmmu_translation t;
+    unsigned offset = va & (PAGE - 1), left = PAGE - offset;
+    uint8_t *cpu = nvengine__touch(m, va, left, write), *behind;
 
-    want = want < SPAN_BYTES ? want : SPAN_BYTES;
-    nvmmu_translate(&m->is.space, va, &t);
-    if (t.state == NVMMU_UNMAPPED)
-        return fault(m, va, t.fault, write);
-    if (t.state == NVMMU_SPARSE || (t.limit < want && !is_apart(m, va, &t)))
-        return run_span(m, va, want, write, out);
-    if (check_page(m, va, t.priv, t.ro, write))
+    if (!cpu)
         return -EFAULT;
-    return resolve_span(m, t.aperture, t.pa, t.limit < want ? t.limit : want, out)
-               ? 0
-               : fault(m, va, NVENGINE_FAULT_APERTURE, write);
+    behind = nvengine__touch(m, va + left, PAGE, write);
+    if (behind == cpu + left || behind == cpu - offset) /* the same page again: sparse */
+        return run_span(m, va, want < SPAN_BYTES ? want : SPAN_BYTES, write, out);
+    if (behind)
+        nvengine__fetch(behind);
+    *out = (struct span){cpu, left};
+    return 0;
 }
 
 int nvengine__span(struct memory *m, uint64_t va, uint64_t want, bool write, struct span *out)
