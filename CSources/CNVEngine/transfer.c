@@ -168,8 +168,10 @@ static void fetch_ahead(struct memory *m, const struct transfer *t, const struct
 {
     uint64_t x = p->x + AHEAD, line = p->line;
 
-    if (x >= t->length)
-        x -= t->length, line += 8;
+    if (x >= t->length) {
+        x -= t->length;
+        line += 8;
+    }
     if (x >= t->length || line >= t->lines)
         return;
     fetch_gob(m, &t->source, x, line, false);
