@@ -56,16 +56,18 @@ static inline uint64_t bench_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-/* 0 … n - 1 in random order. */
-static inline uint32_t *bench_shuffled(size_t n, uint64_t seed)
+/* 0 … n - 1 in random order, so many times, each in another. */
+static inline uint32_t *bench_shuffled(size_t n, size_t times, uint64_t seed)
 {
-    uint32_t *a = (uint32_t *)malloc(n * sizeof *a);
-    for (size_t i = 0; i < n; i++) {
-        size_t j = bench_random(&seed) % (i + 1);
-        a[i] = a[j];
-        a[j] = (uint32_t)i;
-    }
-    return a;
+    uint32_t *all = (uint32_t *)malloc(times * n * sizeof *all);
+
+    for (uint32_t *a = all; a < all + times * n; a += n)
+        for (size_t i = 0; i < n; i++) {
+            size_t j = bench_random(&seed) % (i + 1);
+            a[i] = a[j];
+            a[j] = (uint32_t)i;
+        }
+    return all;
 }
 
 enum { BENCH_ROUNDS_MOST = 64 };

@@ -23,12 +23,12 @@ enum va_row {
 
 /* What a run is about, the same for all peers. */
 struct va_bench {
-    size_t n, splits;
-    const uint32_t *order, *other_order; /* of the fill, and another one */
-    uint64_t seed;                       /* of random ranges */
-    bool check;                          /* also computes the checksum of what was found and of what is left */
+    size_t n, splits, times;               /* small spaces repeat a run, so that it takes long enough to be timed */
+    const uint32_t *orders, *other_orders; /* a repetition's order of the fill, and another one */
+    uint64_t seed;                         /* of random ranges */
+    bool check;                            /* also computes the checksum of what was found and of what is left */
     uint64_t checksum;
-    size_t ops;                          /* how many the workload did */
+    size_t ops;                            /* how many the workload did */
 };
 
 /* Takes a mapping into a checksum. */

@@ -35,10 +35,10 @@ static uint64_t va_addr(size_t i)
     return (uint64_t)i * VA_LENGTH;
 }
 
-/* Repeats a run so that small spaces are timed long enough. */
-static size_t va_times(const struct va_bench *b)
+/* Each repetition of a run has an order of its own: a processor learns by heart how 1,000 searches go. */
+static const uint32_t *va_order(const struct va_bench *b, const uint32_t *orders, size_t repetition)
 {
-    return b->n >= 100000 || RUNNING_ON_VALGRIND ? 1 : 100000 / b->n;
+    return orders ? orders + repetition * b->n : NULL;
 }
 
 struct va_spaces {
@@ -62,7 +62,7 @@ static struct va_spaces *va_open(const struct va_bench *b)
     s->full = peer_create();
     s->work = peer_create();
     s->requests = (peer_request *)malloc(b->n * sizeof *s->requests);
-    va_fill(b, s->full, b->order);
+    va_fill(b, s->full, b->orders);
     return s;
 }
 
@@ -96,19 +96,18 @@ static double va_look_ups(struct va_bench *b, struct va_spaces *s, bool first)
     size_t found = 0;
     double t = bench_now();
 
-    for (size_t r = 0; r < va_times(b); r++)
-        for (size_t i = 0; i < b->n; i++)
-            found += first ? peer_find_first(full, va_addr(b->order[i]) + shift, range, &h)
-                           : peer_find(full, va_addr(b->order[i]), range, &h);
+    for (size_t i = 0; i < b->times * b->n; i++)
+        found += first ? peer_find_first(full, va_addr(b->orders[i]) + shift, range, &h)
+                       : peer_find(full, va_addr(b->orders[i]), range, &h);
     t = bench_now() - t;
     b->checksum = found;
     for (size_t i = 0; b->check && i < b->n; i++) {
-        uint64_t at = va_addr(b->order[i]) + shift;
+        uint64_t at = va_addr(b->orders[i]) + shift;
 
         if (first ? peer_find_first(full, at, range, &h) : peer_find(full, at, range, &h))
             va_mix(&b->checksum, peer_start(full, h), at, 0, 0);
     }
-    return va_each(b, t, va_times(b) * b->n);
+    return va_each(b, t, b->times * b->n);
 }
 
 static double va_find(struct va_bench *b, struct va_spaces *s) { return va_look_ups(b, s, false); }
@@ -157,20 +156,20 @@ static double va_look_up_batches(struct va_bench *b, struct va_spaces *s, bool f
     size_t found = 0, n;
     double t = bench_now();
 
-    for (size_t r = 0; r < va_times(b); r++)
+    for (size_t r = 0; r < b->times; r++)
         for (size_t i = 0; i < b->n; i += n) {
-            n = va_batch(b, b->order, i, shift, addr);
+            n = va_batch(b, va_order(b, b->orders, r), i, shift, addr);
             found += first ? peer_find_first_batch(full, addr, range, n, h) : peer_find_batch(full, addr, range, n, h);
         }
     t = bench_now() - t;
     b->checksum = found;
     for (size_t i = 0; b->check && i < b->n; i += n) {
-        n = va_batch(b, b->order, i, shift, addr);
+        n = va_batch(b, b->orders, i, shift, addr);
         found = first ? peer_find_first_batch(full, addr, range, n, h) : peer_find_batch(full, addr, range, n, h);
         for (size_t j = 0; found == n && j < n; j++)
             va_mix(&b->checksum, peer_start(full, h[j]), addr[j], 0, 0);
     }
-    return va_each(b, t, va_times(b) * b->n);
+    return va_each(b, t, b->times * b->n);
 }
 
 static double va_find_batch(struct va_bench *b, struct va_spaces *s) { return va_look_up_batches(b, s, false); }
@@ -200,29 +199,31 @@ static void va_empty(struct va_bench *b, peer_space *s)
     peer_unmap(s, 0, va_addr(b->n));
 }
 
-static double va_inserts(struct va_bench *b, peer_space *s, const uint32_t *order)
+static double va_inserts(struct va_bench *b, peer_space *s, const uint32_t *orders)
 {
     double sum = 0;
 
-    for (size_t r = 0; r < va_times(b); r++) {
+    for (size_t r = 0; r < b->times; r++) {
         double t = bench_now();
 
-        va_fill(b, s, order);
+        va_fill(b, s, va_order(b, orders, r));
         sum += bench_now() - t;
         va_empty(b, s);
     }
-    return va_each(b, sum, va_times(b) * b->n);
+    return va_each(b, sum, b->times * b->n);
 }
 
 static double va_insert_ascending(struct va_bench *b, struct va_spaces *s) { return va_inserts(b, s->work, NULL); }
-static double va_insert_random(struct va_bench *b, struct va_spaces *s) { return va_inserts(b, s->work, b->order); }
+static double va_insert_random(struct va_bench *b, struct va_spaces *s) { return va_inserts(b, s->work, b->orders); }
 
-static double va_removes(struct va_bench *b, peer_space *s, const uint32_t *order, const uint32_t *fill)
+static double va_removes(struct va_bench *b, peer_space *s, const uint32_t *orders, const uint32_t *fills)
 {
     double sum = 0;
 
-    for (size_t r = 0; r < va_times(b); r++) {
-        va_fill(b, s, fill);
+    for (size_t r = 0; r < b->times; r++) {
+        const uint32_t *order = va_order(b, orders, r);
+
+        va_fill(b, s, va_order(b, fills, r));
         double t = bench_now();
         for (size_t i = 0; i < b->n; i++) {
             peer_handle h;
@@ -234,12 +235,12 @@ static double va_removes(struct va_bench *b, peer_space *s, const uint32_t *orde
         sum += bench_now() - t;
         va_empty(b, s);
     }
-    return va_each(b, sum, va_times(b) * b->n);
+    return va_each(b, sum, b->times * b->n);
 }
 
 static double va_remove_random(struct va_bench *b, struct va_spaces *s)
 {
-    return va_removes(b, s->work, b->other_order, b->order);
+    return va_removes(b, s->work, b->other_orders, b->orders);
 }
 static double va_remove_in_order(struct va_bench *b, struct va_spaces *s) { return va_removes(b, s->work, NULL, NULL); }
 
@@ -262,17 +263,17 @@ static double va_remove_batch(struct va_bench *b, struct va_spaces *s)
     double sum = 0;
     size_t n;
 
-    for (size_t r = 0; r < va_times(b); r++) {
-        va_fill(b, s->work, b->order);
+    for (size_t r = 0; r < b->times; r++) {
+        va_fill(b, s->work, va_order(b, b->orders, r));
         double t = bench_now();
         for (size_t i = 0; i < b->n; i += n) {
-            n = va_batch(b, b->other_order, i, 0, addr);
+            n = va_batch(b, va_order(b, b->other_orders, r), i, 0, addr);
             peer_remove_batch(s->work, addr, VA_LENGTH, n);
         }
         sum += bench_now() - t;
         va_empty(b, s->work);
     }
-    return va_each(b, sum, va_times(b) * b->n);
+    return va_each(b, sum, b->times * b->n);
 }
 
 /* All but one: to empty a space is something else. */
@@ -280,14 +281,14 @@ static double va_unmap_big(struct va_bench *b, struct va_spaces *s)
 {
     double sum = 0;
 
-    for (size_t r = 0; r < va_times(b); r++) {
+    for (size_t r = 0; r < b->times; r++) {
         va_fill(b, s->work, NULL);
         double t = bench_now();
         peer_unmap(s->work, 0, va_addr(b->n - 1));
         sum += bench_now() - t;
         va_empty(b, s->work);
     }
-    return va_each(b, sum, va_times(b) * (b->n - 1));
+    return va_each(b, sum, b->times * (b->n - 1));
 }
 
 /* Times the first `count` requests, given in batches; `list`: by lists of ops. */
@@ -311,45 +312,49 @@ static double va_requests(struct va_bench *b, struct va_spaces *s, size_t count,
 }
 
 /* Maps an empty space full. */
-static double va_binds(struct va_bench *b, struct va_spaces *s, const uint32_t *order, size_t batch)
+static double va_binds(struct va_bench *b, struct va_spaces *s, const uint32_t *orders, size_t batch)
 {
     double sum = 0;
 
-    for (size_t r = 0; r < va_times(b); r++) {
+    for (size_t r = 0; r < b->times; r++) {
+        const uint32_t *order = va_order(b, orders, r);
+
         for (size_t i = 0; i < b->n; i++)
             peer_prepare(s->work, &s->requests[i], va_addr(order ? order[i] : i), VA_LENGTH,
                          (uint32_t)(i % VA_OBJECTS), 0);
         sum += va_requests(b, s, b->n, batch, false);
     }
-    return va_each(b, sum, va_times(b) * b->n);
+    return va_each(b, sum, b->times * b->n);
 }
 
 static double va_bind(struct va_bench *b, struct va_spaces *s) { return va_binds(b, s, NULL, VA_BATCH); }
 static double va_insert_batch(struct va_bench *b, struct va_spaces *s)
 {
-    return va_binds(b, s, b->order, VA_SMALL_BATCH);
+    return va_binds(b, s, b->orders, VA_SMALL_BATCH);
 }
 
 /* Maps two units in the middle of mappings: a remap that leaves both ends, then a map. */
-static double va_splits(struct va_bench *b, struct va_spaces *s, const uint32_t *order, size_t batch)
+static double va_splits(struct va_bench *b, struct va_spaces *s, const uint32_t *orders, size_t batch)
 {
     double sum = 0;
 
-    for (size_t r = 0; r < va_times(b); r++) {
+    for (size_t r = 0; r < b->times; r++) {
+        const uint32_t *order = va_order(b, orders, r);
+
         va_fill(b, s->work, order);
         for (size_t i = 0; i < b->splits; i++)
             peer_prepare(s->work, &s->requests[i], va_addr(order ? order[i] : i) + VA_UNIT, 2 * VA_UNIT,
                          (uint32_t)(i % VA_OBJECTS), 0);
         sum += va_requests(b, s, b->splits, batch, false);
     }
-    return va_each(b, sum, va_times(b) * b->splits);
+    return va_each(b, sum, b->times * b->splits);
 }
 
 static double va_split_ascending(struct va_bench *b, struct va_spaces *s) { return va_splits(b, s, NULL, 1); }
-static double va_split_random(struct va_bench *b, struct va_spaces *s) { return va_splits(b, s, b->order, 1); }
+static double va_split_random(struct va_bench *b, struct va_spaces *s) { return va_splits(b, s, b->orders, 1); }
 static double va_split_batch(struct va_bench *b, struct va_spaces *s)
 {
-    return va_splits(b, s, b->order, VA_SMALL_BATCH);
+    return va_splits(b, s, b->orders, VA_SMALL_BATCH);
 }
 
 /* Maps random ranges of up to eight mappings' length over a packed space. */
@@ -358,8 +363,8 @@ static double va_random_ranges(struct va_bench *b, struct va_spaces *s, size_t b
     uint64_t seed = b->seed;
     double sum = 0;
 
-    for (size_t r = 0; r < va_times(b); r++) {
-        va_fill(b, s->work, b->order);
+    for (size_t r = 0; r < b->times; r++) {
+        va_fill(b, s->work, va_order(b, b->orders, r));
         for (size_t i = 0; i < b->splits; i++) {
             uint64_t at = bench_random(&seed) % (4 * (uint64_t)b->n - 32), units = 1 + bench_random(&seed) % 32;
 
@@ -367,7 +372,7 @@ static double va_random_ranges(struct va_bench *b, struct va_spaces *s, size_t b
         }
         sum += va_requests(b, s, b->splits, batch, list);
     }
-    return va_each(b, sum, va_times(b) * b->splits);
+    return va_each(b, sum, b->times * b->splits);
 }
 
 static double va_ranges(struct va_bench *b, struct va_spaces *s) { return va_random_ranges(b, s, 1, false); }
@@ -395,9 +400,11 @@ static double va_op_lists(struct va_bench *b, struct va_spaces *s, size_t batch)
 {
     double sum = 0;
 
-    for (size_t i = 0; i < b->n; i++)
-        peer_prepare(s->full, &s->requests[i], va_addr(b->order[i]) + VA_UNIT, 2 * VA_UNIT, 0, 0);
-    for (size_t r = 0; r < va_times(b); r++) {
+    for (size_t r = 0; r < b->times; r++) {
+        const uint32_t *order = va_order(b, b->orders, r);
+
+        for (size_t i = 0; i < b->n; i++)
+            peer_prepare(s->full, &s->requests[i], va_addr(order[i]) + VA_UNIT, 2 * VA_UNIT, 0, 0);
         double t = bench_now();
 
         for (size_t i = 0; i < b->n; i += batch)
@@ -405,7 +412,7 @@ static double va_op_lists(struct va_bench *b, struct va_spaces *s, size_t batch)
                                       : peer_list_batch(s->full, &s->requests[i], b->n - i < batch ? b->n - i : batch);
         sum += bench_now() - t;
     }
-    return va_each(b, sum, va_times(b) * b->n);
+    return va_each(b, sum, b->times * b->n);
 }
 
 static double va_op_list(struct va_bench *b, struct va_spaces *s) { return va_op_lists(b, s, 1); }
