@@ -87,8 +87,6 @@ __attribute__((always_inline)) static inline void fetch_run(const struct gpuvm *
         return;
     for (unsigned i = at; i < to; i++)
         gpuvm__fetch_record(vm, leaf->va[i]);
-    for (unsigned i = at; i < to; i++)
-        gpuvm__fetch_neighbours(vm, leaf->va[i]);
 }
 
 /* The end of the run that begins at `at`. */
@@ -277,7 +275,7 @@ __attribute__((always_inline)) static inline int exec_free(struct gpuvm *vm, con
     if (rc)
         return rc;
     gpuvm_va va = map(vm, q, ops);
-    gpuvm__leaf_put(vm, vm->recent.leaf, at, q->addr, q->addr + q->range, va);
+    gpuvm__leaf_put(vm, at, q->addr, q->addr + q->range, va);
     vm->entries++;
     vm->version++;
     return 1;
@@ -294,7 +292,7 @@ __attribute__((always_inline)) static inline int exec_same(struct gpuvm *vm, con
         return rc;
     cut(vm, q, q->addr, q->addr + q->range, *va, ops, &none);
     *va = map(vm, q, ops);
-    vm->next = at + 1;
+    vm->recent.at = at + 2;
     vm->version++;
     return 2;
 }
@@ -311,7 +309,7 @@ __attribute__((always_inline)) static inline int exec_run(struct gpuvm *vm, cons
     struct splice s = {0};
     replace(vm, q, leaf, at, to, ops, &s);
     vm->isa.leaf_splice(leaf, at, to - at, &s);
-    vm->next = at + s.count;
+    vm->recent.at = at + s.count + 1;
     vm->entries += s.count;
     vm->entries -= to - at;
     vm->version++;
@@ -535,9 +533,8 @@ int gpuvm_insert(struct gpuvm *vm, uint64_t addr, uint64_t range, gpuvm_bo bo, u
     unsigned at = gpuvm__seek(vm, addr);
     const struct leaf *leaf = vm->recent.leaf;
     bool taken = at ? leaf->end[at - 1] > addr : reached_from_before(leaf, addr);
-    if (at < leaf->count)
-        taken |= leaf->start[at] < end;
-    else if (end > vm->recent.hi)
+    taken |= at < LEAF_MAX && leaf->start[at] < end;
+    if (end > vm->recent.hi)
         taken |= reaches_behind(leaf, end);
     if (taken)
         return -EEXIST;

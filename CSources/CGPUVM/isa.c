@@ -9,14 +9,25 @@
 #include "isa.h"
 #include "warm.h"
 
+/* Keys <= key of a sorted array whose size is a power of two, without a branch on what they are. */
+static inline unsigned count_plain(const uint64_t *keys, unsigned size, uint64_t key)
+{
+    unsigned at = 0;
+    for (unsigned half = size / 2; half; half /= 2)
+        at += keys[at + half - 1] <= key ? half : 0;
+    return at + (keys[at] <= key);
+}
+
 static inline unsigned leaf_count_plain(const struct leaf *leaf, uint64_t key)
 {
-    return gpuvm__count_le(leaf->start, LEAF_MAX, key);
+    return count_plain(leaf->start, LEAF_MAX, key);
 }
 
 static inline unsigned inner_count_plain(const struct inner *inner, uint64_t key)
 {
-    return gpuvm__inner_count_le(inner, key);
+    unsigned from = count_plain(inner->top, INNER_LINES, key) * LINE_KEYS;
+    __builtin_prefetch(&inner->child[from]); /* the child is in that line, as the last key of the other one is > key */
+    return from + count_plain(&inner->key[from], LINE_KEYS, key);
 }
 
 #define TARGET

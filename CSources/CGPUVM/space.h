@@ -14,6 +14,7 @@
 struct cell {
     struct leaf *leaf;
     uint64_t lo, hi;
+    unsigned at; /* a guess: how many starts are <= the next key */
 };
 
 /* A place in a leaf. */
@@ -56,7 +57,6 @@ struct gpuvm {
     /* the map */
     void *root;
     unsigned height; /* inner levels above the leaves */
-    unsigned next;   /* the place behind what was replaced last, wherever that was */
     struct cell recent; /* the leaf used last; its bounds are empty when there is none */
     struct cell *cell;  /* = &recent: look-ups, which change nothing else, remember by it */
     uint64_t version;   /* grows with every change */
@@ -194,20 +194,35 @@ static inline bool gpuvm__pair_known(const struct gpuvm *vm, gpuvm_bo bo)
     return bo < vm->pairs_bump && vm->pairs[bo].used;
 }
 
+/*
+ * One of two by a conditional move: no one can foretell which mappings are at the ends of their lists, and a branch
+ * that goes wrong is found out only when the record has come from memory. (That both are computed here is news to gcc.)
+ */
+static inline gpuvm_va *gpuvm__either(bool first, gpuvm_va *a, gpuvm_va *b)
+{
+    __asm__("" : "+r"(a), "+r"(b));
+    return first ? a : b;
+}
+
+/* What names the mapping behind `prev` in its pair's list, and the one before `next`; none: the list's ends. */
+static inline gpuvm_va *gpuvm__next_of(const struct gpuvm *vm, struct pair *p, gpuvm_va prev)
+{
+    return gpuvm__either(prev, &gpuvm__record(vm, prev)->next, &p->head);
+}
+
+static inline gpuvm_va *gpuvm__prev_of(const struct gpuvm *vm, struct pair *p, gpuvm_va next)
+{
+    return gpuvm__either(next, &gpuvm__record(vm, next)->prev, &p->tail);
+}
+
 /* Takes a record off its list and leaves its own links as they are. */
 static inline void gpuvm__unlink(struct gpuvm *vm, const struct record *r)
 {
     if (r->bo == GPUVM_BO_NONE)
         return;
     struct pair *p = &vm->pairs[r->bo];
-    if (r->prev)
-        gpuvm__record(vm, r->prev)->next = r->next;
-    else
-        p->head = r->next;
-    if (r->next)
-        gpuvm__record(vm, r->next)->prev = r->prev;
-    else
-        p->tail = r->prev;
+    *gpuvm__next_of(vm, p, r->prev) = r->next;
+    *gpuvm__prev_of(vm, p, r->next) = r->prev;
     p->count--;
 }
 
@@ -217,14 +232,8 @@ static inline void gpuvm__relink(struct gpuvm *vm, gpuvm_va va, const struct rec
     if (r->bo == GPUVM_BO_NONE)
         return;
     struct pair *p = &vm->pairs[r->bo];
-    if (r->prev)
-        gpuvm__record(vm, r->prev)->next = va;
-    else
-        p->head = va;
-    if (r->next)
-        gpuvm__record(vm, r->next)->prev = va;
-    else
-        p->tail = va;
+    *gpuvm__next_of(vm, p, r->prev) = va;
+    *gpuvm__prev_of(vm, p, r->next) = va;
     p->count++;
 }
 
@@ -243,19 +252,13 @@ static inline bool gpuvm__in_cell(const struct cell *c, uint64_t key)
     return key - c->lo < c->hi - c->lo;
 }
 
-/*
- * The starts <= key in the leaf of the key's cell; at its ends and behind what was replaced last, where work in order
- * is done, without a search.
- */
-static inline unsigned gpuvm__leaf_seek(const struct gpuvm *vm, const struct leaf *leaf, uint64_t key)
+/* The starts <= key in the remembered leaf; where it was used last, without a search. */
+static inline unsigned gpuvm__leaf_seek(const struct gpuvm *vm, uint64_t key)
 {
-    unsigned n = leaf->count, next = vm->next;
-    if (n && leaf->end[n - 1] <= key)
-        return n;
-    if (key < leaf->start[1])
-        return key >= leaf->start[0];
-    bool there = next + 1 < LEAF_MAX && leaf->start[next] <= key && key < leaf->start[next + 1];
-    return there ? next + 1 : vm->isa.leaf_count(leaf, key);
+    const struct leaf *leaf = vm->recent.leaf;
+    unsigned at = vm->recent.at;
+    bool there = at - 1 < LEAF_MAX - 1 && leaf->start[at - 1] <= key && key < leaf->start[at];
+    return there ? at : vm->isa.leaf_count(leaf, key);
 }
 
 /*
@@ -264,8 +267,9 @@ static inline unsigned gpuvm__leaf_seek(const struct gpuvm *vm, const struct lea
  */
 static inline unsigned gpuvm__seek(const struct gpuvm *vm, uint64_t key)
 {
-    return gpuvm__in_cell(&vm->recent, key) ? gpuvm__leaf_seek(vm, vm->recent.leaf, key)
-                                            : vm->isa.descend(vm, key, vm->cell);
+    unsigned at = gpuvm__in_cell(&vm->recent, key) ? gpuvm__leaf_seek(vm, key) : vm->isa.descend(vm, key, vm->cell);
+    vm->cell->at = at;
+    return at;
 }
 
 static inline const struct leaf *gpuvm__leaf_after(const struct leaf *leaf)

@@ -19,8 +19,6 @@
  */
 #include "tree.h"
 
-#include "isa.h"
-
 #include <errno.h>
 
 /* The way to a leaf: node[0] is its parent. */
@@ -100,7 +98,7 @@ static struct leaf *walk(const struct gpuvm *vm, uint64_t key, struct path *path
     for (unsigned level = vm->height; level--;) {
         struct inner *inner = node;
         path->node[level] = inner;
-        path->slot[level] = gpuvm__inner_count_le(inner, key);
+        path->slot[level] = vm->isa.inner_count(inner, key);
         node = inner->child[path->slot[level]];
     }
     return node;
@@ -389,10 +387,8 @@ static bool joins(const struct leaf *leaf, const struct leaf *neighbour)
     return neighbour && leaf->count + neighbour->count <= LEAF_JOIN;
 }
 
-void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
+void gpuvm__tree_shrunk(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
 {
-    if (leaf->count >= LEAF_MIN)
-        return;
     if (!vm->victims) {
         bool ask = !(leaf->count & (leaf->count + 1)); /* 7, 3, 1, 0: neighbours too full are not asked each time */
         if (ask && (!leaf->count || joins(leaf, leaf->prev) || joins(leaf, leaf->next)))
@@ -433,16 +429,6 @@ void gpuvm__tree_drain(struct gpuvm *vm)
 void gpuvm__tree_insert(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)
 {
     gpuvm__tree_insert_at(vm, gpuvm__seek(vm, start), start, end, va);
-}
-
-void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start)
-{
-    unsigned at = gpuvm__seek(vm, start);
-    struct leaf *leaf = vm->recent.leaf;
-    vm->isa.leaf_erase(leaf, at - 1);
-    vm->entries--;
-    vm->version++;
-    gpuvm__tree_settle(vm, leaf, start);
 }
 
 void gpuvm__tree_set(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va)

@@ -5,12 +5,13 @@
 #include "space.h"
 
 /*
- * Inserts into a leaf with room. Appends by plain stores: in ascending order no search follows that would wait for
- * them.
+ * Inserts into the remembered leaf, which has room. Appends by plain stores: in ascending order no search follows that
+ * would wait for them.
  */
-static inline void gpuvm__leaf_put(struct gpuvm *vm, struct leaf *leaf, unsigned at, uint64_t start, uint64_t end,
-                                   gpuvm_va va)
+static inline void gpuvm__leaf_put(struct gpuvm *vm, unsigned at, uint64_t start, uint64_t end, gpuvm_va va)
 {
+    struct leaf *leaf = vm->recent.leaf;
+    vm->recent.at = at + 1;
     if (at < leaf->count) {
         vm->isa.leaf_insert(leaf, at, start, end, va);
         return;
@@ -33,8 +34,14 @@ int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys);
  * entries to a neighbour. Cells change: look the key up again. Needs reserved nodes.
  */
 void gpuvm__tree_make_room(struct gpuvm *vm, struct leaf *leaf, uint64_t key, unsigned at, unsigned replaced);
-/* After removals: joins a leaf that got small with a neighbour, or notes it while victims are held. `key`: in its cell. */
-void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key);
+/* Joins a leaf of less than LEAF_MIN with a neighbour, or notes it while victims are held. `key`: in its cell. */
+void gpuvm__tree_shrunk(struct gpuvm *vm, struct leaf *leaf, uint64_t key);
+/* The same after removals, if it has less. */
+static inline void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
+{
+    if (leaf->count < LEAF_MIN)
+        gpuvm__tree_shrunk(vm, leaf, key);
+}
 /*
  * Frees the empty leaves from `leaf` on up to one with entries, by their hints. There are some left with entries, and
  * no victim is held.
@@ -44,7 +51,16 @@ void gpuvm__tree_sweep(struct gpuvm *vm, struct leaf *leaf);
 void gpuvm__tree_drain(struct gpuvm *vm);
 
 /* Removes the range that begins at `start`. */
-void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start);
+static inline void gpuvm__tree_remove(struct gpuvm *vm, uint64_t start)
+{
+    unsigned at = gpuvm__seek(vm, start);
+    struct leaf *leaf = vm->recent.leaf;
+    vm->isa.leaf_erase(leaf, at - 1);
+    vm->entries--;
+    vm->version++;
+    gpuvm__tree_settle(vm, leaf, start);
+}
+
 /* Gives the range that begins at `start` another end and id. */
 void gpuvm__tree_set(struct gpuvm *vm, uint64_t start, uint64_t end, gpuvm_va va);
 
@@ -55,7 +71,7 @@ static inline void gpuvm__tree_insert_at(struct gpuvm *vm, unsigned at, uint64_t
         gpuvm__tree_make_room(vm, vm->recent.leaf, start, at, 0);
         at = gpuvm__seek(vm, start);
     }
-    gpuvm__leaf_put(vm, vm->recent.leaf, at, start, end, va);
+    gpuvm__leaf_put(vm, at, start, end, va);
     vm->entries++;
     vm->version++;
 }

@@ -80,7 +80,7 @@ void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
     for (size_t i = 0; i < n; i++) {
         const struct leaf *leaf = ahead->cell[i].leaf;
         uint64_t end = key[i] + reqs[i].range;
-        unsigned at = vm->isa.leaf_count(leaf, key[i]);
+        unsigned at = ahead->cell[i].at = vm->isa.leaf_count(leaf, key[i]);
         at -= at && leaf->end[at - 1] > key[i];
         for (; at < leaf->count && leaf->start[at] < end && victims < VICTIMS_MOST; at++)
             va[victims++] = leaf->va[at];

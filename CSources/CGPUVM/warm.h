@@ -18,6 +18,7 @@ enum {
 /* All always inline: what does nothing but prefetch gcc takes for a function without effect, and drops its calls. */
 __attribute__((always_inline)) static inline void gpuvm__fetch(const void *p, size_t size)
 {
+#pragma GCC unroll 16
     for (size_t i = 0; i < size; i += LINE)
         __builtin_prefetch((const char *)p + i);
 }
