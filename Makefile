@@ -18,7 +18,7 @@
 
 PREFIX  ?= /usr/local
 CC      ?= cc
-CFLAGS  ?= -O2 -g
+CFLAGS  ?= -O3 -g
 TRACES  ?= Tests/Traces/sparse_buf-0x172.jsonl.gz
 
 # Where toolchains lie that are not on everybody's PATH; a home for SwiftPM's caches where there is none.
