@@ -118,13 +118,20 @@ static uint32_t pieces(unsigned first, unsigned n)
     return ((1u << n) - 1) << first;
 }
 
+static void page_unused(struct nvmmu_vmm *vmm, struct page *page)
+{
+    struct page **list = &vmm->unused_pages[page->depth][page->h];
+
+    page->next = *list;
+    *list = page;
+}
+
 /* Found free or emptied, it has nothing in it. */
 static void page_free(struct nvmmu_vmm *vmm, struct page *page)
 {
     page->mem.zeroed = page->zeros && page->blank == page->all;
     vmm->hooks.free_table(vmm->hooks.ctx, &page->mem, page->bytes);
-    page->next = vmm->unused_pages;
-    vmm->unused_pages = page;
+    page_unused(vmm, page);
 }
 
 /* What the directory's entry says that points at a table of these at `addr`. -EINVAL: it cannot. */
@@ -149,52 +156,70 @@ static int pointer_encode(const struct nvmmu_vmm *vmm, unsigned depth, unsigned 
 }
 
 /* All pieces have pointers if the first has: it begins a page. */
-static int pointers_init(const struct nvmmu_vmm *vmm, struct page *page, unsigned depth, unsigned h)
+static int pointers_init(const struct nvmmu_vmm *vmm, struct page *page)
 {
     const struct nvmmu_table_mem *mem = &page->mem;
     uint64_t second;
-    int ret = pointer_encode(vmm, depth, h, mem->addr, mem->aperture, &page->pointer);
+    int ret = pointer_encode(vmm, page->depth, page->h, mem->addr, mem->aperture, &page->pointer);
 
     if (ret || page->all == 1)
         return ret;
-    ret = pointer_encode(vmm, depth, h, mem->addr + (1u << page->shift), mem->aperture, &second);
+    ret = pointer_encode(vmm, page->depth, page->h, mem->addr + (1u << page->shift), mem->aperture, &second);
     page->step = second - page->pointer;
     return ret;
 }
 
-/* Memory for tables hw[h] of `depth`, which has room from now on. */
-static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h)
+/* For tables hw[h] of `depth`, without memory. */
+static struct page *page_alloc(struct nvmmu_vmm *vmm, unsigned depth, unsigned h)
 {
     const struct shape *sh = &vmm->shape[depth];
-    uint32_t size = sh->table_bytes[h], bytes = sh->small[h] ? TABLE_PAGE : size;
-    struct page *page = vmm->unused_pages;
-    int ret;
+    const uint32_t size = sh->table_bytes[h];
+    struct page *page = gpuvm_mem_alloc(&vmm->alloc, sizeof(*page), alignof(struct page));
 
-    if (page)
-        vmm->unused_pages = page->next;
-    else
-        page = gpuvm_mem_alloc(&vmm->alloc, sizeof(*page), alignof(struct page));
     if (!page)
-        return -ENOMEM;
+        return NULL;
     *page = (struct page){
-        .bytes = bytes,
+        .bytes = sh->small[h] ? TABLE_PAGE : size,
+        .depth = (uint8_t)depth,
+        .h = (uint8_t)h,
         .shift = (uint8_t)__builtin_ctz(size),
         .zeros = !sh->blank[h],
         .all = sh->small[h] ? pieces(0, TABLE_PAGE >> __builtin_ctz(size)) : 1,
     };
-    page->free = page->all;
-    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, bytes, sh->level[h]->table_align, &page->mem);
+    return page;
+}
+
+/* The same with memory: where it was before its pointers still hold. */
+static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, struct page **out)
+{
+    const uint32_t align = vmm->shape[depth].level[h]->table_align;
+    struct page **unused = &vmm->unused_pages[depth][h], *page = *unused;
+    struct nvmmu_table_mem before;
+    int ret;
+
+    if (page)
+        *unused = page->next;
+    else
+        page = page_alloc(vmm, depth, h);
+    if (!page)
+        return -ENOMEM;
+    before = page->mem;
+    page->mem = (struct nvmmu_table_mem){0};
+    ret = vmm->hooks.alloc_table(vmm->hooks.ctx, page->bytes, align, &page->mem);
     if (ret) {
-        page->next = vmm->unused_pages;
-        vmm->unused_pages = page;
+        page->mem = (struct nvmmu_table_mem){0};
+        page_unused(vmm, page);
         return ret;
     }
+    page->free = page->all;
     page->blank = page->mem.zeroed && page->zeros ? page->all : 0;
-    if (depth && pointers_init(vmm, page, depth, h)) {
+    if (depth && (!before.cpu || page->mem.addr != before.addr || page->mem.aperture != before.aperture) &&
+        pointers_init(vmm, page)) {
         page_free(vmm, page);
+        page->mem = (struct nvmmu_table_mem){0};
         return -EINVAL;
     }
-    rooms_add(vmm, page);
+    *out = page;
     return 0;
 }
 
@@ -202,21 +227,24 @@ static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h)
 static int pieces_take(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, uint32_t most, struct page **out,
                        unsigned *first)
 {
-    struct page *page;
+    const bool small = vmm->shape[depth].small[h];
+    struct page *page = small ? vmm->pages : NULL;
     unsigned row;
 
-    if (!vmm->shape[depth].small[h] || !vmm->pages) {
-        int ret = page_new(vmm, depth, h);
+    if (!page) {
+        int ret = page_new(vmm, depth, h, &page);
 
         if (ret)
             return ret;
+        if (small)
+            rooms_add(vmm, page);
     }
-    *out = page = vmm->pages;
+    *out = page;
     *first = (unsigned)__builtin_ctz(page->free);
     row = (unsigned)__builtin_ctz(~(page->free >> *first));
     row = row < most ? row : most;
     page->free &= ~pieces(*first, row);
-    if (!page->free)
+    if (small && !page->free)
         rooms_remove(vmm, page);
     return (int)row;
 }
@@ -458,62 +486,84 @@ static void prune(struct nvmmu_vmm *vmm, struct table *t)
         nvmmu__tables_drop(vmm, &t->parent->child[t->index], 1, 0);
 }
 
-/* Memory, content, links: of one table at least, and of those behind it as long as there are none and the same sparse. A
- * page that stands in an entry of `p` stays, so that a get that fails can be undone. */
-static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index, uint32_t most, unsigned h,
-                         bool *covered)
+/* How many slots from `index` on, `most` at most, are without a table and as sparse as the first; 1 if that has one. */
+static uint32_t slots_alike(const struct shape *sh, const struct table *p, uint32_t index, uint32_t most)
+{
+    const bool sparse = entry_sparse(sh, p, 0, index);
+    struct table *const *slot = &p->child[index];
+    uint32_t n = 1;
+
+    while (n < most && !slot[0] && !slot[n] && entry_sparse(sh, p, 0, index + n) == sparse)
+        n++;
+    return n;
+}
+
+/* Pieces of a page become hw[h] of the tables in slots from `index` on, of those that there is memory for: returns how many.
+ * `under` of them are under a page. */
+static inline uint32_t pieces_link(struct nvmmu_vmm *vmm, struct table *p, uint32_t index, uint32_t n, unsigned h,
+                                   struct page *page, unsigned piece, bool sparse, uint32_t *under)
 {
     const struct shape *above = shape_of(vmm, p), *sh = above + 1;
-    const bool sparse = entry_sparse(above, p, 0, index);
     const uint64_t word = shape_empty_word(vmm->format, sh, h, sparse), page_bit = vmm->format->page_bit;
+    const bool filled = pieces_fill(vmm, sh, h, page, piece, n, word);
     const unsigned shift = above->level[0]->shift;
-    struct table **slot = &p->child[index];
-    uint32_t made, under = 0;
-    struct page *page;
-    struct hw hw;
-    uint64_t pointer;
-    unsigned piece;
-    bool filled;
-    int n;
+    struct hw hw = hw_of(sh, h, page, piece, word);
+    uint64_t pointer = pointer_to(&hw), *entry = entry_at(above, p, 0, index);
 
-    if (slot[0] && slot[0]->hw[!h].cpu && vmm->format->traits & NVMMU_TRAIT_ONE_TABLE)
-        n = -EINVAL;
-    else
-        n = pieces_take(vmm, p->depth + 1u, h, slot[0] ? 1 : most, &page, &piece);
-    if (n < 0) {
-        prune(vmm, p);
-        return n;
-    }
-    filled = pieces_fill(vmm, sh, h, page, piece, (unsigned)n, word);
-    hw = hw_of(sh, h, page, piece, word);
-    pointer = pointer_to(&hw);
-    for (made = 0; made < (uint32_t)n; made++) {
-        struct table *t = slot[made];
-        uint64_t *entry = entry_at(above, p, 0, index + made);
+    for (uint32_t k = 0; k < n; k++, entry += above->words, pointer += page->step) {
+        struct table *t = p->child[index + k];
 
-        if (made && (t || entry_sparse(above, p, 0, index + made) != sparse))
-            break;
         if (!t)
-            t = child_new(vmm, p, shift, index + made, sparse);
+            t = child_new(vmm, p, shift, index + k, sparse);
         if (!t)
-            break;
+            return k;
         t->hw[h] = hw;
+        hw.cpu = (char *)hw.cpu + sh->table_bytes[h];
         if (filled)
             wrote_directory(vmm, t, h, 0, sh->entries[h]);
         if (t->refs[SPT])
             fill_beside_small(vmm, t);
         if (*entry & page_bit)
-            under++;
+            ++*under;
         else
             entry_link(vmm, above, p, entry, t, h, pointer);
-        hw.cpu = (char *)hw.cpu + sh->table_bytes[h];
-        pointer += page->step;
     }
-    if (made < (uint32_t)n)
-        pieces_free(vmm, page, pieces(piece + made, (unsigned)n - made));
+    return n;
+}
+
+/* Memory, content, links: of one table at least, and of those behind it as long as there are none and the same sparse. A
+ * page that stands in an entry of `p` stays, so that a get that fails can be undone. */
+static int children_make(struct nvmmu_vmm *vmm, struct table *p, uint32_t index, uint32_t most, unsigned h,
+                         bool *covered)
+{
+    const struct shape *sh = shape_of(vmm, p);
+    const struct table *t = p->child[index];
+    const bool sparse = entry_sparse(sh, p, 0, index);
+    uint32_t made = 0, under = 0, linked;
+    int n = -EINVAL;
+
+    if (t && t->hw[!h].cpu && vmm->format->traits & NVMMU_TRAIT_ONE_TABLE)
+        most = 0;
+    else
+        most = slots_alike(sh, p, index, most);
+    while (made < most) {
+        struct page *page;
+        unsigned piece;
+
+        n = pieces_take(vmm, p->depth + 1u, h, most - made, &page, &piece);
+        if (n < 0)
+            break;
+        linked = pieces_link(vmm, p, index + made, (uint32_t)n, h, page, piece, sparse, &under);
+        made += linked;
+        if (linked < (uint32_t)n) {
+            pieces_free(vmm, page, pieces(piece + linked, (unsigned)n - linked));
+            n = -ENOMEM;
+            break;
+        }
+    }
     if (!made) {
         prune(vmm, p);
-        return -ENOMEM;
+        return n;
     }
     p->refs[0] += made;
     *covered |= under;
@@ -598,11 +648,12 @@ void nvmmu__tables_destroy(struct nvmmu_vmm *vmm)
             vmm->unused[depth] = t->parent;
             gpuvm_mem_free(&vmm->alloc, t, vmm->shape[depth].bytes);
         }
-    }
-    while (vmm->unused_pages) {
-        struct page *page = vmm->unused_pages;
+        for (unsigned h = 0; h < 2; h++)
+            while (vmm->unused_pages[depth][h]) {
+                struct page *page = vmm->unused_pages[depth][h];
 
-        vmm->unused_pages = page->next;
-        gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
+                vmm->unused_pages[depth][h] = page->next;
+                gpuvm_mem_free(&vmm->alloc, page, sizeof(*page));
+            }
     }
 }

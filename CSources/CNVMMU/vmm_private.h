@@ -31,9 +31,10 @@ enum { LPT = 0, SPT = 1 }; /* the two hardware tables of a leaf; a directory has
 struct page {
     struct nvmmu_table_mem mem;
     uint32_t bytes;
-    uint8_t shift; /* log2 of a piece, where there are several */
-    bool zeros;    /* blank words are 0 */
-    uint32_t all;  /* bit n: piece n */
+    uint8_t depth, h; /* of its tables */
+    uint8_t shift;    /* log2 of a piece, where there are several */
+    bool zeros;       /* blank words are 0 */
+    uint32_t all;     /* bit n: piece n */
     uint32_t free;
     uint32_t retired; /* they may go after the flush */
     uint32_t blank;   /* of those not in use: they hold nothing but blank words */
@@ -139,8 +140,8 @@ struct nvmmu_vmm {
     struct table *root;
     struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table of the tree that is likely to be asked for next, or NULL */
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
+    struct page *unused_pages[NVMMU_STEPS_MAX - 1][2]; /* and of pages, by depth and hardware table: without memory */
     struct page *pages;                        /* with room for small tables */
-    struct page *unused_pages;                 /* free list */
     struct page *retired, **retired_end;       /* with pieces that may go after the flush, in order */
 
     uint64_t **directories; /* Tesla: copies of the root's entries in instance blocks */
