@@ -157,9 +157,9 @@ static inline void entries_unref(struct nvmmu_vmm *vmm, const struct shape *sh, 
         t->held[h] -= n;
     }
     t->refs[h] -= n;
-    if (!t->child && h == SPT)
+    if (h == SPT && t->hw[LPT].cpu)
         nvmmu__small_dropped(vmm, t, i, n);
-    else if (!t->child)
+    else if (h == LPT && !t->child)
         bits_clear_unless(t->bits + sh->holds, refs, i, n);
 }
 

@@ -75,20 +75,16 @@ static void extra_free(struct nvmmu_vmm *vmm, struct table *t)
     t->extra = NULL;
 }
 
-/* To the free list: spaces fill again what they emptied. It has no reference and no hardware table, so all of its bits
- * and children are 0. */
-static inline void table_free(struct nvmmu_vmm *vmm, struct table *t)
+/* To the free list of its depth: spaces fill again what they emptied. It has no reference and no hardware table, so all of
+ * its bits and children are 0. */
+static inline void table_free(struct nvmmu_vmm *vmm, struct table *t, unsigned depth)
 {
     if (t->extra)
         extra_free(vmm, t);
-    if (t->parent) {
-        t->parent->child[t->index] = NULL;
-        t->parent->children--;
-    }
-    if (vmm->recent[t->depth] == t)
-        vmm->recent[t->depth] = NULL;
-    t->parent = vmm->unused[t->depth];
-    vmm->unused[t->depth] = t;
+    if (vmm->recent[depth] == t)
+        vmm->recent[depth] = NULL;
+    t->parent = vmm->unused[depth];
+    vmm->unused[depth] = t;
 }
 
 /* ---- memory of hardware tables ---------------------------------------------------------------------------- */
@@ -289,7 +285,7 @@ void nvmmu__retired_free(struct nvmmu_vmm *vmm)
     vmm->retired_end = &vmm->retired;
 }
 
-/* Without an LPT nothing is shadowed. */
+/* Unless a leaf has both tables nothing is shadowed. */
 static inline void hw_retire(struct nvmmu_vmm *vmm, const struct shape *sh, struct table *t, unsigned h)
 {
     struct page *page = t->hw[h].page;
@@ -302,7 +298,7 @@ static inline void hw_retire(struct nvmmu_vmm *vmm, const struct shape *sh, stru
     }
     page->retired |= piece;
     page->blank = all_blank(&t->hw[h]) ? page->blank | piece : page->blank & ~piece;
-    if (h == LPT && !t->child)
+    if (t->hw[!h].cpu)
         bits_clear(t->bits + sh->shadowed, 0, sh->entries[LPT]);
     t->hw[h].cpu = NULL;
 }
@@ -311,7 +307,7 @@ static inline void hw_retire(struct nvmmu_vmm *vmm, const struct shape *sh, stru
 
 static inline uint64_t pointer_to(const struct hw *hw)
 {
-    return hw->cpu ? hw->page->pointer + piece_of(hw) * hw->page->step : 0;
+    return hw->page->pointer + piece_of(hw) * hw->page->step;
 }
 
 /* The entry of `p` over `t` says what that has, its hw[h] being where `pointer` says (0: nowhere). Entries of two words: the
@@ -320,16 +316,20 @@ __attribute__((always_inline)) static inline void entry_link(struct nvmmu_vmm *v
                                                              struct table *p, uint64_t *entry, const struct table *t,
                                                              unsigned h, uint64_t pointer)
 {
-    uint64_t other = pointer_to(&t->hw[!h]), first = h == 0 ? pointer : other, second = h == 0 ? other : pointer;
+    const uint64_t other = t->hw[!h].cpu ? pointer_to(&t->hw[!h]) : 0;
+    uint64_t first = h == 0 ? pointer : other, second = h == 0 ? other : pointer;
 
-    if (!(first | second)) {
+    if (!(pointer | other)) {
         first = shape_empty_word(vmm->format, above, 0, t->sparse);
         if (first != above->blank[0])
             not_blank(&p->hw[0], t->index, 1);
     }
-    nvmmu__publish(entry, above->words == 2 ? first : first | second);
-    if (above->words == 2)
+    if (above->words == 2) {
+        nvmmu__publish(entry, first);
         nvmmu__publish(entry + 1, second);
+    } else {
+        nvmmu__publish(entry, first | second);
+    }
     if (!p->parent)
         nvmmu__directories_write(vmm, t->index, *entry);
     wrote_directory(vmm, p, 0, t->index, 1);
@@ -347,7 +347,7 @@ void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
 {
     const struct shape *sh = shape_of(vmm, t->parent);
 
-    entry_link(vmm, sh, t->parent, entry_at(sh, t->parent, 0, t->index), t, 0, pointer_to(&t->hw[0]));
+    entry_link(vmm, sh, t->parent, entry_at(sh, t->parent, 0, t->index), t, 0, t->hw[0].cpu ? pointer_to(&t->hw[0]) : 0);
     entries_changed(vmm, t->parent, t->index, 1);
 }
 
@@ -399,11 +399,13 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
     struct table *p = slot[0]->parent;
     const struct shape *above, *sh;
     const uint64_t page_bit = vmm->format->page_bit;
-    uint32_t index, first = n, end = 0;
+    unsigned depth;
+    uint32_t index, first = n, end = 0, dropped = 0, freed = 0;
     uint64_t *entry;
 
     if (!p)
         return; /* the root stays */
+    depth = p->depth + 1u;
     above = shape_of(vmm, p);
     sh = above + 1;
     index = (uint32_t)(slot - p->child);
@@ -415,15 +417,20 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
             continue;
         first = end ? first : k;
         end = k + 1;
+        dropped++;
         hw_retire(vmm, sh, t, h);
-        p->refs[0]--;
         if (!(*entry & page_bit))
             entry_link(vmm, above, p, entry, t, h, 0);
-        if (!t->hw[!h].cpu)
-            table_free(vmm, t);
+        if (t->hw[!h].cpu)
+            continue;
+        slot[k] = NULL;
+        freed++;
+        table_free(vmm, t, depth);
     }
     if (!end)
         return;
+    p->refs[0] -= dropped;
+    p->children -= (uint16_t)freed;
     entries_changed(vmm, p, index + first, end - first);
     if (!p->refs[0])
         nvmmu__tables_drop(vmm, &p->parent->child[p->index], 1, 0);
@@ -489,11 +496,13 @@ static void prune(struct nvmmu_vmm *vmm, struct table *t)
 /* How many slots from `index` on, `most` at most, are without a table and as sparse as the first; 1 if that has one. */
 static uint32_t slots_alike(const struct shape *sh, const struct table *p, uint32_t index, uint32_t most)
 {
-    const bool sparse = entry_sparse(sh, p, 0, index);
+    const bool sparse = entry_sparse(sh, p, 0, index), all = p->sparse || !bits_any(sparse_of(sh, p, 0), index, most);
     struct table *const *slot = &p->child[index];
     uint32_t n = 1;
 
-    while (n < most && !slot[0] && !slot[n] && entry_sparse(sh, p, 0, index + n) == sparse)
+    if (*slot)
+        return 1;
+    while (n < most && !slot[n] && (all || entry_sparse(sh, p, 0, index + n) == sparse))
         n++;
     return n;
 }
@@ -507,18 +516,18 @@ static inline uint32_t pieces_link(struct nvmmu_vmm *vmm, struct table *p, uint3
     const uint64_t word = shape_empty_word(vmm->format, sh, h, sparse), page_bit = vmm->format->page_bit;
     const bool filled = pieces_fill(vmm, sh, h, page, piece, n, word);
     const unsigned shift = above->level[0]->shift;
-    struct hw hw = hw_of(sh, h, page, piece, word);
-    uint64_t pointer = pointer_to(&hw), *entry = entry_at(above, p, 0, index);
+    const uint64_t step = page->step;
+    uint64_t pointer = page->pointer + piece * step, *entry = entry_at(above, p, 0, index);
+    struct table **slot = &p->child[index];
 
-    for (uint32_t k = 0; k < n; k++, entry += above->words, pointer += page->step) {
-        struct table *t = p->child[index + k];
+    for (uint32_t k = 0; k < n; k++, entry += above->words, pointer += step) {
+        struct table *t = slot[k];
 
         if (!t)
             t = child_new(vmm, p, shift, index + k, sparse);
         if (!t)
             return k;
-        t->hw[h] = hw;
-        hw.cpu = (char *)hw.cpu + sh->table_bytes[h];
+        t->hw[h] = hw_of(sh, h, page, piece + k, word);
         if (filled)
             wrote_directory(vmm, t, h, 0, sh->entries[h]);
         if (t->refs[SPT])
@@ -633,7 +642,7 @@ static void destroy_below(struct nvmmu_vmm *vmm, struct table *t)
     for (unsigned h = 0; h < sh->tables; h++)
         if (t->hw[h].cpu)
             hw_retire(vmm, sh, t, h);
-    table_free(vmm, t);
+    table_free(vmm, t, t->depth);
 }
 
 void nvmmu__tables_destroy(struct nvmmu_vmm *vmm)
