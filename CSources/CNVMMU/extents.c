@@ -63,7 +63,7 @@ static void pages_run(const struct nvmmu_format *f, const struct nvmmu_level_inf
     if (block) { /* entries of a run are equal */
         run = bytes_left(out->va, l->shift + block) >> l->shift;
         run += !run; /* the last, partial page */
-        count = same_length(entry, run < n ? run : n, ~0ull, word);
+        count = ramp_length(entry, run < n ? run : n, 0, 1);
     } else {
         count = ramp_length(entry, n, step, l->entry_bytes / 8u);
         fit = pages_left(&f->walks->reading, word, l->shift);
