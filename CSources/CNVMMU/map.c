@@ -419,7 +419,7 @@ static inline void row_start(struct row *row, const struct nvmmu_map *m)
     row->asked = asked_of(m);
     row->piece = m->pieces;
     row->begin = 0;
-    row->spot.va = row->spot.covers = 0;
+    row->spot = (struct spot){0};
 }
 
 /* Everything but the references. */
@@ -428,6 +428,7 @@ static inline int part_check(struct nvmmu_vmm *vmm, struct row *row, const struc
     const struct nvmmu_map *m = row->m;
     int ret = nvmmu__pages_check(vmm, p->va, p->size, p->shift, &plan->depth, &plan->h);
 
+    plan->first = (struct place){0};
     if (ret || m->object_shift < p->shift || p->offset & ((1ull << p->shift) - 1) || !m->pieces == !m->pages ||
         (m->pages && p->shift != 12))
         return -EINVAL;

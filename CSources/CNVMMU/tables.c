@@ -607,9 +607,9 @@ int nvmmu__tables_make(struct nvmmu_vmm *vmm, struct span *s, uint32_t k, bool *
 int nvmmu__root_create(struct nvmmu_vmm *vmm)
 {
     const struct shape *sh = &vmm->shape[0];
-    unsigned h = sh->tables == 1 ? 0 : SPT, piece;
+    unsigned h = sh->tables == 1 ? 0 : SPT, piece = 0;
     const uint64_t word = shape_empty_word(vmm->format, sh, h, false);
-    struct page *page;
+    struct page *page = NULL;
     int ret;
 
     vmm->root = table_new(vmm, 0);
