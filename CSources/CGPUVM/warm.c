@@ -1,8 +1,8 @@
 /*
  * In a tree beyond the caches a request waits for its leaf and then for its victim's record, one after the other. A
  * batch makes the descents of some dozen requests side by side instead, level by level, each step prefetching the
- * next, so that the waits overlap. In small trees, or where the leaf used last has the address, that costs more than
- * it gains.
+ * next, so that the waits overlap. In small trees, or where the leaf used last has the address, or that of the
+ * request before, that costs more than it gains.
  */
 #include "warm.h"
 
@@ -61,6 +61,12 @@ static void warm(const struct gpuvm *vm, const uint64_t *key, unsigned n, struct
     }
 }
 
+/* Begins where the request before it ends: mostly in the same leaf. */
+static bool follows(const struct gpuvm_req *q)
+{
+    return q->addr == q[-1].addr + q[-1].range;
+}
+
 void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n, struct ahead *ahead)
 {
     uint64_t key[WARM_MOST];
@@ -71,7 +77,7 @@ void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
         return;
     for (size_t i = 0; i < n; i++) {
         key[i] = reqs[i].addr;
-        far += !gpuvm__in_cell(&vm->recent, key[i]);
+        far += !gpuvm__in_cell(&vm->recent, key[i]) && !(i && follows(&reqs[i]));
     }
     if (far < WARM_LEAST)
         return;
