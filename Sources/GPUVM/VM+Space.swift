@@ -139,8 +139,8 @@ extension VM {
     /// The pairs of a list's operations, applied now.
     private func touchAll(_ list: borrowing OperationList, from first: Int) {
         var last = GPUVM_BO_NONE
-        for i in first..<max(first, list.count) where list.ops.op[i].bo != last {
-            last = list.ops.op[i].bo
+        for op in list.operations.dropFirst(first) where op.bo != last {
+            last = op.bo
             touch(last)
         }
         countMappings()

@@ -1,4 +1,4 @@
-internal import CNouveauUAPI
+public import CNouveauUAPI
 package import KernelErrno
 
 /// VM_INIT.
@@ -12,20 +12,20 @@ package struct VMInit {
     }
 }
 
-/// One operation of a VM_BIND, laid out as `struct nvu_vm_bind_op`.
-package struct BindOp: BitwiseCopyable, Sendable {
-    private var op, flags: UInt32
+/// One operation of a VM_BIND, laid out as `struct nvu_vm_bind_op`. Public, as nothing less is inlined elsewhere.
+public struct BindOp: BitwiseCopyable, Sendable {
+    @usableFromInline var op, flags: UInt32
     /// Of the object, for a map.
     package var handle: UInt32
     private var pad: UInt32
     package var addr, boOffset, range: UInt64
 
-    package enum Kind: Sendable {
+    public enum Kind: Sendable {
         case map, unmap, mapSparse, unmapSparse
     }
 
     /// `nil`: a number the kernel refuses. 2 and 3 are the sparse operations' internal numbers and work.
-    package var kind: Kind? {
+    @inlinable package var kind: Kind? {
         let sparse = flags & NVU_VM_BIND_SPARSE != 0
         return switch op {
         case NVU_VM_BIND_OP_MAP: sparse ? .mapSparse : .map
@@ -36,7 +36,7 @@ package struct BindOp: BitwiseCopyable, Sendable {
         }
     }
 
-    package var pteKind: Int { Int(flags & NVU_VM_BIND_KIND_MASK) }
+    @inlinable package var pteKind: Int { Int(flags & NVU_VM_BIND_KIND_MASK) }
 }
 
 /// A syncobj to wait for or to signal, laid out as `struct nvu_sync`.
