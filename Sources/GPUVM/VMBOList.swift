@@ -87,8 +87,10 @@ final class VMBOList: @unchecked Sendable {
             vmBO._withUnsafeGuaranteedRef { vmBO in
                 do throws(KernelErrno) { try body(vmBO) } catch { failure = error }
             }
-            // It may be the last reference that goes.
-            if reservation == nil { vmBO.takeUnretainedValue().letGo() }
+            // With the last reference it may go while it lets go: only then it is worth being kept.
+            if reservation == nil, !vmBO._withUnsafeGuaranteedRef({ $0.dropUnlessLast() }) {
+                vmBO.takeUnretainedValue().letGo()
+            }
         }
         end()
         if let failure { throw failure }
