@@ -26,7 +26,8 @@ public struct TableMemory: @unchecked Sendable {
     public var addr: UInt64
     public var aperture: Aperture
     public var cpu: UnsafeMutableRawPointer
-    /// Every byte is known to be 0: memory given out need not be cleared; memory that comes back may go out like that.
+    /// Every byte that was asked for is known to be 0: memory given out need not be cleared; memory that comes back may go
+    /// out like that.
     public var zeroed: Bool
 
     public init(addr: UInt64, aperture: Aperture, cpu: UnsafeMutableRawPointer, zeroed: Bool = false) {

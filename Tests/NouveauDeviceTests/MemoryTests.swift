@@ -518,6 +518,20 @@ private final class Counter: @unchecked Sendable {
         return lost + buffers.count { !$0.buffer.isMarked($0.tag) }
     }
 
+    @Test("a table that comes back zeroed answers for its own bytes only: a root leaves the rest of its page unknown")
+    func zeroedRoot() throws {
+        let tables = try makeMemory().tables
+        for (size, isKnown) in [(page, true), (32, false)] {
+            let table = try #require(tables.allocate(size: size, align: page))
+            memset(table.cpu + size, 0x20, page - size)
+            tables.free(TableMemory(addr: table.addr, aperture: table.aperture, cpu: table.cpu, zeroed: true), size: size)
+            let next = try #require(tables.allocate(size: page, align: page))
+            #expect(next.addr == table.addr && next.zeroed == isKnown)
+            tables.free(next, size: page)
+        }
+        #expect(tables.used == 0)
+    }
+
     @Test("threads make and drop buffers while others look for victims")
     func weakObjects() async throws {
         let device = try Device(chipset: 0x172)

@@ -49,14 +49,13 @@ package final class TableWindow: @unchecked Sendable {
         }
     }
 
+    /// Of a root, which is smaller than its page, `memory.zeroed` says nothing about the rest of that.
     func free(_ memory: TableMemory, size: Int) {
-        let bytes = Self.roundedUp(size)
-
         lock.withLock {
-            if memory.zeroed, bytes == ExtentAllocator.grain {
+            if memory.zeroed, size == ExtentAllocator.grain {
                 zeroed.append(memory.addr)
             } else {
-                pages.release(PhysicalPiece(addr: memory.addr, size: bytes))
+                pages.release(PhysicalPiece(addr: memory.addr, size: Self.roundedUp(size)))
             }
         }
     }

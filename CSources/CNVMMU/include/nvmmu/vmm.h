@@ -46,7 +46,7 @@ struct nvmmu_vmm_hooks {
     /* Memory for tables, `size` bytes aligned to `align`; content undefined unless the hook sets `zeroed`, which saves
      * clearing it (*out comes zeroed itself). 0 or -ENOMEM. Must be inside a window. */
     int (*alloc_table)(void *ctx, size_t size, size_t align, struct nvmmu_table_mem *out);
-    /* mem->zeroed: all entries have gone back to 0, and the memory may be handed out again as it is. */
+    /* mem->zeroed: all entries have gone back to 0, and these `size` bytes may be handed out again as they are. */
     void (*free_table)(void *ctx, const struct nvmmu_table_mem *mem, size_t size);
     /* TLBs must forget now. Tables unlinked before are freed when it returns. NULL: nobody caches. */
     void (*flush)(void *ctx, const struct nvmmu_flush *flush);
