@@ -67,7 +67,7 @@ static void map(struct state *s, uint64_t va, uint64_t offset, uint64_t size, bo
 {
     struct nvmmu_piece piece = {FRAME_BASE + offset, size};
     struct nvmmu_map m = {.va = va, .size = size, .shift = 12, .target = NVMMU_VRAM, .object_shift = 12};
-    uint32_t *order = bench_shuffled(size / PAGE, offset + 1);
+    uint32_t *order = bench_shuffled(size / PAGE, 1, offset + 1);
     uint64_t *page = malloc(size / PAGE * sizeof *page);
 
     for (size_t i = 0; i < size / PAGE; i++)
