@@ -45,9 +45,10 @@ static void free_table(void *ctx, const struct nvmmu_table_mem *mem, size_t size
 {
     struct mmu_space *s = ctx;
     unsigned order = order_of(size);
+    bool zeroed = mem->zeroed && size == 1ull << order; /* of a smaller one the rest of its page is not known */
 
-    *(uint64_t *)mem->cpu = (uint64_t)(uintptr_t)s->free[order][mem->zeroed];
-    s->free[order][mem->zeroed] = mem->cpu;
+    *(uint64_t *)mem->cpu = (uint64_t)(uintptr_t)s->free[order][zeroed];
+    s->free[order][zeroed] = mem->cpu;
 }
 
 static void flush(void *ctx, const struct nvmmu_flush *f)
