@@ -196,7 +196,8 @@ static inline bool gpuvm__pair_known(const struct gpuvm *vm, gpuvm_bo bo)
 
 /*
  * One of two by a conditional move: no one can foretell which mappings are at the ends of their lists, and a branch
- * that goes wrong is found out only when the record has come from memory. (That both are computed here is news to gcc.)
+ * that goes wrong is found out only when the record has come from memory. The empty assembly has both computed first:
+ * gcc would compute them behind a branch.
  */
 static inline gpuvm_va *gpuvm__either(bool first, gpuvm_va *a, gpuvm_va *b)
 {

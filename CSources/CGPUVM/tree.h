@@ -36,12 +36,13 @@ int gpuvm__tree_reserve(struct gpuvm *vm, size_t keys);
 void gpuvm__tree_make_room(struct gpuvm *vm, struct leaf *leaf, uint64_t key, unsigned at, unsigned replaced);
 /* Joins a leaf of less than LEAF_MIN with a neighbour, or notes it while victims are held. `key`: in its cell. */
 void gpuvm__tree_shrunk(struct gpuvm *vm, struct leaf *leaf, uint64_t key);
-/* The same after removals, if it has less. */
+/* After removals: does that where it is due. */
 static inline void gpuvm__tree_settle(struct gpuvm *vm, struct leaf *leaf, uint64_t key)
 {
     if (leaf->count < LEAF_MIN)
         gpuvm__tree_shrunk(vm, leaf, key);
 }
+
 /*
  * Frees the empty leaves from `leaf` on up to one with entries, by their hints. There are some left with entries, and
  * no victim is held.

@@ -94,6 +94,18 @@ void gpuvm__warm(const struct gpuvm *vm, const struct gpuvm_req *reqs, size_t n,
     gpuvm__warm_records(vm, va, victims);
 }
 
+/* The neighbours in its pair's list, which unlinking writes. */
+__attribute__((always_inline)) static inline void fetch_neighbours(const struct gpuvm *vm, gpuvm_va va)
+{
+    const struct record *r = gpuvm__record(vm, va);
+    if (r->bo == GPUVM_BO_NONE)
+        return;
+    if (r->prev)
+        gpuvm__fetch_record(vm, r->prev);
+    if (r->next)
+        gpuvm__fetch_record(vm, r->next);
+}
+
 void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n)
 {
     if (vm->height < WARM_HEIGHT)
@@ -103,7 +115,7 @@ void gpuvm__warm_records(const struct gpuvm *vm, const gpuvm_va *va, size_t n)
             gpuvm__fetch_record(vm, va[i]);
     for (size_t i = 0; i < n; i++)
         if (gpuvm__known(vm, va[i]))
-            gpuvm__fetch_neighbours(vm, va[i]);
+            fetch_neighbours(vm, va[i]);
 }
 
 void gpuvm__warm_leaves(const struct gpuvm *vm, const gpuvm_va *va, size_t total, struct ahead *ahead)

@@ -28,18 +28,6 @@ __attribute__((always_inline)) static inline void gpuvm__fetch_record(const stru
     __builtin_prefetch(gpuvm__record(vm, va), 1);
 }
 
-/* The neighbours in its pair's list, which unlinking writes. */
-__attribute__((always_inline)) static inline void gpuvm__fetch_neighbours(const struct gpuvm *vm, gpuvm_va va)
-{
-    const struct record *r = gpuvm__record(vm, va);
-    if (r->bo == GPUVM_BO_NONE)
-        return;
-    if (r->prev)
-        gpuvm__fetch_record(vm, r->prev);
-    if (r->next)
-        gpuvm__fetch_record(vm, r->next);
-}
-
 /* Where the next few requests begin: looked up once for fetching them and for carrying them out. */
 struct ahead {
     struct cell cell[WARM_MOST];

@@ -155,6 +155,7 @@ static int part_of_gob(struct nvengine_channel *c, const struct transfer *t, con
     return 0;
 }
 
+/* Where it cannot be looked up, the copy will fault when it comes there, and tell of that. */
 static void fetch_gob(struct memory *m, const struct surface *s, uint64_t x, uint64_t line, bool write)
 {
     const uint8_t *gob = s->tiled ? nvengine__touch(m, surface_gob(s, x, line), NVENGINE_GOB_BYTES, write) : NULL;

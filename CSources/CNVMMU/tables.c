@@ -77,8 +77,10 @@ static void extra_free(struct nvmmu_vmm *vmm, struct table *t)
 
 /* To the free list of its depth: spaces fill again what they emptied. It has no reference and no hardware table, so all of
  * its bits and children are 0. */
-static inline void table_free(struct nvmmu_vmm *vmm, struct table *t, unsigned depth)
+static inline void table_free(struct nvmmu_vmm *vmm, struct table *t)
 {
+    const unsigned depth = t->depth;
+
     if (t->extra)
         extra_free(vmm, t);
     if (vmm->recent[depth] == t)
@@ -185,7 +187,7 @@ static struct page *page_alloc(struct nvmmu_vmm *vmm, unsigned depth, unsigned h
     return page;
 }
 
-/* The same with memory: where it was before its pointers still hold. */
+/* The same with memory. Where that lies where it did before, the pointers still hold; a page whose mem is 0 has none. */
 static int page_new(struct nvmmu_vmm *vmm, unsigned depth, unsigned h, struct page **out)
 {
     const uint32_t align = vmm->shape[depth].level[h]->table_align;
@@ -305,9 +307,10 @@ static inline void hw_retire(struct nvmmu_vmm *vmm, const struct shape *sh, stru
 
 /* ---- links ------------------------------------------------------------------------------------------------ */
 
+/* 0: there is no such table. */
 static inline uint64_t pointer_to(const struct hw *hw)
 {
-    return hw->page->pointer + piece_of(hw) * hw->page->step;
+    return hw->cpu ? hw->page->pointer + piece_of(hw) * hw->page->step : 0;
 }
 
 /* The entry of `p` over `t` says what that has, its hw[h] being where `pointer` says (0: nowhere). Entries of two words: the
@@ -316,7 +319,7 @@ __attribute__((always_inline)) static inline void entry_link(struct nvmmu_vmm *v
                                                              struct table *p, uint64_t *entry, const struct table *t,
                                                              unsigned h, uint64_t pointer)
 {
-    const uint64_t other = t->hw[!h].cpu ? pointer_to(&t->hw[!h]) : 0;
+    const uint64_t other = pointer_to(&t->hw[!h]);
     uint64_t first = h == 0 ? pointer : other, second = h == 0 ? other : pointer;
 
     if (!(pointer | other)) {
@@ -347,7 +350,7 @@ void nvmmu__table_link(struct nvmmu_vmm *vmm, const struct table *t)
 {
     const struct shape *sh = shape_of(vmm, t->parent);
 
-    entry_link(vmm, sh, t->parent, entry_at(sh, t->parent, 0, t->index), t, 0, t->hw[0].cpu ? pointer_to(&t->hw[0]) : 0);
+    entry_link(vmm, sh, t->parent, entry_at(sh, t->parent, 0, t->index), t, 0, pointer_to(&t->hw[0]));
     entries_changed(vmm, t->parent, t->index, 1);
 }
 
@@ -399,13 +402,11 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
     struct table *p = slot[0]->parent;
     const struct shape *above, *sh;
     const uint64_t page_bit = vmm->format->page_bit;
-    unsigned depth;
     uint32_t index, first = n, end = 0, dropped = 0, freed = 0;
     uint64_t *entry;
 
     if (!p)
         return; /* the root stays */
-    depth = p->depth + 1u;
     above = shape_of(vmm, p);
     sh = above + 1;
     index = (uint32_t)(slot - p->child);
@@ -425,7 +426,7 @@ void nvmmu__tables_drop(struct nvmmu_vmm *vmm, struct table **slot, uint32_t n, 
             continue;
         slot[k] = NULL;
         freed++;
-        table_free(vmm, t, depth);
+        table_free(vmm, t);
     }
     if (!end)
         return;
@@ -642,7 +643,7 @@ static void destroy_below(struct nvmmu_vmm *vmm, struct table *t)
     for (unsigned h = 0; h < sh->tables; h++)
         if (t->hw[h].cpu)
             hw_retire(vmm, sh, t, h);
-    table_free(vmm, t, t->depth);
+    table_free(vmm, t);
 }
 
 void nvmmu__tables_destroy(struct nvmmu_vmm *vmm)

@@ -140,7 +140,7 @@ struct nvmmu_vmm {
     struct table *root;
     struct table *recent[NVMMU_STEPS_MAX - 1]; /* by depth: a table of the tree that is likely to be asked for next, or NULL */
     struct table *unused[NVMMU_STEPS_MAX - 1]; /* free lists of software tables, by depth */
-    struct page *unused_pages[NVMMU_STEPS_MAX - 1][2]; /* and of pages, by depth and hardware table: without memory */
+    struct page *unused_pages[NVMMU_STEPS_MAX - 1][2]; /* and of pages, by depth and h: mem is what they had */
     struct page *pages;                        /* with room for small tables */
     struct page *retired, **retired_end;       /* with pieces that may go after the flush, in order */
 
